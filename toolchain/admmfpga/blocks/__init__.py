@@ -1,0 +1,33 @@
+"""Hardware blocks. `BLOCKS` is the only place that lists them."""
+
+from admmfpga.blocks.axis_input import AxisInput
+from admmfpga.blocks.axis_output import AxisOutput
+from admmfpga.blocks.base import Block, Contents, Port, Resources, Schedule
+from admmfpga.blocks.dense_pe import DensePE
+from admmfpga.blocks.fifo import Fifo
+from admmfpga.blocks.max_pool import MaxPool
+from admmfpga.blocks.requantize import Requantize
+from admmfpga.blocks.width_converter import WidthConverter
+from admmfpga.blocks.window import Window
+
+BLOCKS: dict[str, type[Block]] = {
+    block.stem: block for block in (AxisInput, Window, WidthConverter, DensePE, Requantize, MaxPool, Fifo, AxisOutput)
+}
+"""Every stream block by its stem."""
+
+__all__ = [
+    "BLOCKS",
+    "AxisInput",
+    "AxisOutput",
+    "Block",
+    "Contents",
+    "DensePE",
+    "Fifo",
+    "MaxPool",
+    "Port",
+    "Requantize",
+    "Resources",
+    "Schedule",
+    "WidthConverter",
+    "Window",
+]

@@ -1,0 +1,52 @@
+"""AXI4-Stream in: unpacks byte-aligned containers into lanes, admits whole frames, checks TLAST."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from admmfpga.blocks.base import Block, Contents, Port, Resources, Schedule, every
+from admmfpga.network import IntArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxisInput(Block):
+    """TDATA of `lanes` containers of `container_bits`, each holding one code of `bits`; `beats` a frame."""
+
+    stem: ClassVar[str] = "axis_input"
+    lanes: int
+    bits: int
+    signed: bool
+    container_bits: int
+    beats: int
+
+    @property
+    def source(self) -> Port:
+        return Port(self.lanes, self.container_bits, self.signed)
+
+    @property
+    def sink(self) -> Port:
+        return Port(self.lanes, self.bits, self.signed)
+
+    @property
+    def core_latency(self) -> int:
+        return 0
+
+    def schedule(self) -> Schedule:
+        steps = every(1, self.beats)
+        return Schedule(self.beats, steps, steps)
+
+    def execute(self, beats: IntArray, contents: Contents) -> IntArray:
+        return beats
+
+    def core_resources(self) -> Resources:
+        return Resources(lut=24, ff=24)
+
+    def rtl_parameters(self) -> dict[str, int | str]:
+        return {
+            "LANES": self.lanes,
+            "BITS": self.bits,
+            "CONTAINER_BITS": self.container_bits,
+            "BEATS": self.beats,
+            **self.output_parameters(),
+        }

@@ -1,0 +1,53 @@
+"""AXI4-Stream out: extends codes to byte-aligned containers and marks the last beat of a frame with TLAST."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from admmfpga.blocks.base import Block, Contents, Port, Resources, Schedule, every
+from admmfpga.network import IntArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxisOutput(Block):
+    """`lanes` codes of `bits`, each sign- or zero-extended to `container_bits`; `beats` a frame."""
+
+    stem: ClassVar[str] = "axis_output"
+    lanes: int
+    bits: int
+    signed: bool
+    container_bits: int
+    beats: int
+
+    @property
+    def source(self) -> Port:
+        return Port(self.lanes, self.bits, self.signed)
+
+    @property
+    def sink(self) -> Port:
+        return Port(self.lanes, self.container_bits, self.signed)
+
+    @property
+    def core_latency(self) -> int:
+        return 0
+
+    def schedule(self) -> Schedule:
+        steps = every(1, self.beats)
+        return Schedule(self.beats, steps, steps)
+
+    def execute(self, beats: IntArray, contents: Contents) -> IntArray:
+        return beats
+
+    def core_resources(self) -> Resources:
+        return Resources(lut=16, ff=16)
+
+    def rtl_parameters(self) -> dict[str, int | str]:
+        return {
+            "LANES": self.lanes,
+            "BITS": self.bits,
+            "SIGNED": int(self.signed),
+            "CONTAINER_BITS": self.container_bits,
+            "BEATS": self.beats,
+            **self.output_parameters(),
+        }

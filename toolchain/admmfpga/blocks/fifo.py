@@ -1,0 +1,56 @@
+"""FIFO with credits: the elastic part of every block.
+
+A slot is reserved when a result is issued and filled when it arrives, so a pipeline in front of it needs no stall net.
+Plain valid/ready use ties `reserve` and `push` together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from admmfpga.blocks.base import Block, Contents, Port, Resources, Schedule, every
+from admmfpga.network import IntArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fifo(Block):
+    """`out_depth` beats of `lanes` x `bits`; `beats` a frame."""
+
+    stem: ClassVar[str] = "fifo"
+    lanes: int
+    bits: int
+    signed: bool = False
+    beats: int
+
+    @property
+    def source(self) -> Port:
+        return Port(self.lanes, self.bits, self.signed)
+
+    @property
+    def sink(self) -> Port:
+        return self.source
+
+    @property
+    def core_latency(self) -> int:
+        return 0
+
+    def schedule(self) -> Schedule:
+        steps = every(1, self.beats)
+        return Schedule(self.beats, steps, steps)
+
+    def execute(self, beats: IntArray, contents: Contents) -> IntArray:
+        return beats
+
+    def core_resources(self) -> Resources:
+        return Resources()
+
+    def rtl_parameters(self) -> dict[str, int | str]:
+        return {
+            "WIDTH": self.source.width,
+            "DEPTH": self.out_depth,
+            "BLOCK_RAM": self.output_parameters()["OUT_BLOCK_RAM"],
+        }
+
+    def frame_parameters(self) -> dict[str, int]:
+        return {"BEATS": self.beats}

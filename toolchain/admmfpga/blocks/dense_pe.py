@@ -96,8 +96,8 @@ class DensePE(Block):
         return (vectors @ contents["matrix"].T).reshape(-1, self.pe)
 
     def memories(self, name: str, layer: str, contents: Contents) -> dict[str, Memory]:
-        lanes = contents["matrix"].reshape(self.neuron_folds, self.pe, self.synapse_folds, self.simd)
-        lanes = lanes.transpose(0, 2, 1, 3).reshape(-1, self.pe * self.simd)
+        folded = contents["matrix"].reshape(self.neuron_folds, self.pe, self.synapse_folds, self.simd)
+        lanes = folded.transpose(0, 2, 1, 3).reshape(-1, self.pe * self.simd)
         return {"WEIGHTS": Memory(f"{name}.weights", lanes, self.weight_bits, layer, "dense")}
 
     @staticmethod

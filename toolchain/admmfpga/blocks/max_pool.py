@@ -38,7 +38,8 @@ class MaxPool(Block):
         return Schedule(self.beats, steps, steps)
 
     def execute(self, beats: IntArray, contents: Contents) -> IntArray:
-        return beats.reshape(-1, self.taps, self.channels).max(axis=1)
+        best: IntArray = beats.reshape(-1, self.taps, self.channels).max(axis=1)
+        return best
 
     def core_resources(self) -> Resources:
         comparators = (self.taps - 1) * self.channels

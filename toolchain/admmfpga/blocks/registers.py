@@ -69,9 +69,7 @@ REGISTERS = (
     ),
     Register("FRAMES_IN", 0x1C, "frames taken since reset"),
     Register("FRAMES_OUT", 0x20, "frames given since reset"),
-    Register(
-        "LATENCY", 0x24, "cycles from first input beat to first output beat, of the latest frame that began alone"
-    ),
+    Register("LATENCY", 0x24, "cycles from first input beat to first output beat, latest frame that began alone"),
     Register("INTERVAL", 0x28, "cycles between the last output beats of the latest two frames"),
     Register("INPUT_STALLS", 0x2C, "cycles with room for input and none there, frames started"),
     Register("OUTPUT_STALLS", 0x30, "cycles with output waiting for TREADY"),

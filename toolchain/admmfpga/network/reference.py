@@ -62,7 +62,8 @@ def run_node(node: Node, inputs: list[IntArray], source: Tensor) -> IntArray:
         case MaxPool():
             windows = im2col(x, node.kernel, node.strides, node.pads, source.dtype.min)
             taps = node.kernel[0] * node.kernel[1]
-            return windows.reshape(*windows.shape[:-1], taps, x.shape[-1]).max(axis=-2)
+            best: IntArray = windows.reshape(*windows.shape[:-1], taps, x.shape[-1]).max(axis=-2)
+            return best
         case Rescale():
             return node.requantization.apply(x)
         case Flatten():

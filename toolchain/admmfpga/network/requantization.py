@@ -31,7 +31,8 @@ def round_shift(value: IntArray, shift: int) -> IntArray:
     biased = value + half
     quotient = biased >> np.int64(shift)
     tie = (biased & ((half << np.int64(1)) - 1)) == 0
-    return quotient - (tie & (quotient & 1 == 1)).astype(np.int64)
+    rounded: IntArray = quotient - (tie & (quotient & 1 == 1)).astype(np.int64)
+    return rounded
 
 
 @dataclass(frozen=True, eq=False)

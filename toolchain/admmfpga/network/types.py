@@ -62,7 +62,7 @@ class Tensor:
     name: str
     shape: tuple[int, ...]
     dtype: IntType
-    scale: npt.NDArray[np.float64] = field(default_factory=lambda: np.float64(1.0).reshape(()))
+    scale: npt.NDArray[np.float64] = field(default_factory=lambda: np.array(1.0))
     zero_point: int = 0
     source: str = ""
 
@@ -82,4 +82,5 @@ class Tensor:
 
     def dequantize(self, codes: IntArray) -> npt.NDArray[np.float64]:
         """Codes to real values."""
-        return self.scale * (codes.astype(np.float64) - self.zero_point)
+        real: npt.NDArray[np.float64] = self.scale * (codes.astype(np.float64) - self.zero_point)
+        return real

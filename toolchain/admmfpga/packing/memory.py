@@ -62,7 +62,7 @@ def unpack_words(words: list[int], count: int, lane_bits: int, *, signed: bool) 
     size = (width + 7) // 8
     raw = np.frombuffer(b"".join(word.to_bytes(size, "little") for word in words), dtype=np.uint8)
     bits = np.unpackbits(raw.reshape(len(words), size), axis=1, bitorder="little")[:, :width]
-    lanes = (bits.reshape(len(words), count, lane_bits).astype(np.int64) << np.arange(lane_bits)).sum(axis=2)
+    lanes: IntArray = (bits.reshape(len(words), count, lane_bits).astype(np.int64) << np.arange(lane_bits)).sum(axis=2)
     if signed:
         lanes = np.where(lanes >> (lane_bits - 1), lanes - (1 << lane_bits), lanes)
     return lanes

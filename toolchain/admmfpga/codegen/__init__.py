@@ -1,0 +1,1 @@
+"""From a mapped design to the text files of a build folder."""

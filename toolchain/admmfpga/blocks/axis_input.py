@@ -32,6 +32,14 @@ class AxisInput(Block):
     def core_latency(self) -> int:
         return 0
 
+    @property
+    def cycles(self) -> int:
+        return self.beats
+
+    @property
+    def beats_out(self) -> int:
+        return self.beats
+
     def schedule(self) -> Schedule:
         steps = every(1, self.beats)
         return Schedule(self.beats, steps, steps)

@@ -142,6 +142,11 @@ class Block(ABC):
         """Closed form: cycles per frame in steady state when neither side stalls. One step a cycle."""
         return self.schedule().steps
 
+    @property
+    def beats_out(self) -> int:
+        """Beats emitted per frame."""
+        return len(self.schedule().emits)
+
     def resources(self) -> Resources:
         return self.core_resources() + fifo_resources(self.out_depth, self.sink.width)
 
@@ -151,8 +156,16 @@ class Block(ABC):
 
     @property
     def full_rate_depth(self) -> int:
-        """Least output FIFO that lets one beat a cycle through."""
-        return self.core_latency + 2
+        """Least output FIFO that never holds the block back while the consumer takes what is there.
+
+        A slot is busy from the issue until the cycle after the pop, `core_latency + 2` cycles: as many slots as steps
+        can emit in that time.
+        """
+        schedule = self.schedule()
+        busy = self.core_latency + 2
+        emits = np.concatenate([schedule.emits, schedule.emits + schedule.steps])
+        inside = np.searchsorted(emits, emits + busy) - np.arange(len(emits))
+        return max(2, min(busy, int(inside.max(initial=1))))
 
 
 def every(period: int, steps: int, phase: int = 0) -> IntArray:

@@ -41,6 +41,7 @@ class DensePE(Block):
         weight_bits: signed weights, 2 to 8 bits.
         acc_bits: signed accumulators, wide enough for the worst case.
         use_dsp: multipliers in DSP blocks, or in LUTs.
+        weight_block_ram: weights in block RAM, or in LUTs; None: by depth.
     """
 
     stem: ClassVar[str] = "dense_pe"
@@ -54,6 +55,7 @@ class DensePE(Block):
     weight_bits: int
     acc_bits: int
     use_dsp: bool = True
+    weight_block_ram: bool | None = None
 
     def __post_init__(self) -> None:
         assert self.rows % self.pe == 0, self
@@ -84,6 +86,10 @@ class DensePE(Block):
     def cycles(self) -> int:
         return self.vectors * self.neuron_folds * self.synapse_folds
 
+    @property
+    def beats_out(self) -> int:
+        return self.vectors * self.neuron_folds
+
     def schedule(self) -> Schedule:
         per_vector = self.neuron_folds * self.synapse_folds
         starts = np.arange(self.vectors, dtype=np.int64)[:, None] * per_vector
@@ -110,6 +116,10 @@ class DensePE(Block):
     def weight_depth(self) -> int:
         return self.neuron_folds * self.synapse_folds
 
+    @property
+    def weights_in_block_ram(self) -> bool:
+        return self.weight_depth > LUTRAM_DEPTH if self.weight_block_ram is None else self.weight_block_ram
+
     def core_resources(self) -> Resources:
         multipliers = self.pe * self.simd
         product = self.in_bits + self.weight_bits
@@ -121,7 +131,7 @@ class DensePE(Block):
             ff += multipliers * (product + self.weight_bits)
         width = multipliers * self.weight_bits
         bram = 0
-        if self.weight_depth > LUTRAM_DEPTH:
+        if self.weights_in_block_ram:
             bram += bram18(self.weight_depth, width)
         else:
             lut += width * -(-self.weight_depth // 64)
@@ -144,7 +154,7 @@ class DensePE(Block):
             "WEIGHT_BITS": self.weight_bits,
             "ACC_BITS": self.acc_bits,
             "USE_DSP": int(self.use_dsp),
-            "WEIGHT_BLOCK_RAM": int(self.weight_depth > LUTRAM_DEPTH),
+            "WEIGHT_BLOCK_RAM": int(self.weights_in_block_ram),
             **self.output_parameters(),
         }
 

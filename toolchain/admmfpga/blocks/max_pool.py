@@ -33,6 +33,14 @@ class MaxPool(Block):
         # Input register, then a tree of comparators, one level a cycle.
         return 1 + clog2(self.taps)
 
+    @property
+    def cycles(self) -> int:
+        return self.beats
+
+    @property
+    def beats_out(self) -> int:
+        return self.beats
+
     def schedule(self) -> Schedule:
         steps = every(1, self.beats)
         return Schedule(self.beats, steps, steps)

@@ -59,6 +59,10 @@ class Requantize(Block):
     def cycles(self) -> int:
         return self.positions * self.groups
 
+    @property
+    def beats_out(self) -> int:
+        return self.cycles
+
     def schedule(self) -> Schedule:
         steps = every(1, self.cycles)
         return Schedule(self.cycles, steps, steps)

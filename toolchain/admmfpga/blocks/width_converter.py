@@ -36,8 +36,16 @@ class WidthConverter(Block):
     def core_latency(self) -> int:
         return 0
 
+    @property
+    def cycles(self) -> int:
+        return self.elements // min(self.in_lanes, self.out_lanes)
+
+    @property
+    def beats_out(self) -> int:
+        return self.elements // self.out_lanes
+
     def schedule(self) -> Schedule:
-        steps = self.elements // min(self.in_lanes, self.out_lanes)
+        steps = self.cycles
         if self.in_lanes >= self.out_lanes:
             return Schedule(steps, every(self.in_lanes // self.out_lanes, steps), every(1, steps))
         ratio = self.out_lanes // self.in_lanes
@@ -54,4 +62,4 @@ class WidthConverter(Block):
         return {"IN_LANES": self.in_lanes, "OUT_LANES": self.out_lanes, "BITS": self.bits, **self.output_parameters()}
 
     def frame_parameters(self) -> dict[str, int]:
-        return {"STEPS": self.schedule().steps}
+        return {"STEPS": self.cycles}

@@ -81,6 +81,11 @@ class Window(Block):
     def cycles(self) -> int:
         return self.padded[0] * self.padded[1] * self.groups
 
+    @property
+    def beats_out(self) -> int:
+        rows, columns = self.positions
+        return rows * columns * self.groups
+
     def execute(self, beats: IntArray, contents: Contents) -> IntArray:
         image = beats.reshape(1, self.height, self.width, self.groups * self.channels)
         windows = im2col(image, self.kernel, self.strides, self.pads, self.pad_value)

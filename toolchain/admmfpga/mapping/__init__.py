@@ -1,0 +1,48 @@
+"""Network -> Design: PE choice, folding, FIFO depths and exact timing under a board's resources."""
+
+from __future__ import annotations
+
+from admmfpga.blocks import Resources, axi_lite_control
+from admmfpga.mapping.depths import size_fifos
+from admmfpga.mapping.design import AxisFormat, Design, Stage, Stream, Timing
+from admmfpga.mapping.folding import Folding, fold
+from admmfpga.mapping.lowering import axis_formats, candidates, hardware_nodes, lower
+from admmfpga.network import Network
+
+__all__ = ["AxisFormat", "Design", "Folding", "Stage", "Stream", "Timing", "build_design", "map_network"]
+
+
+def map_network(network: Network, available: Resources, *, board: str, target_interval: int | None = None) -> Design:
+    """Choose the foldings for a board and build the design.
+
+    Args:
+        network: a verified network.
+        available: the board's resources.
+        board: its name, for messages.
+        target_interval: cycles per frame to reach with the least resources; None for as fast as fits.
+
+    Raises:
+        UserError: the network has no dataflow form, or does not fit.
+    """
+    layers = {node.name: candidates(network, node) for node in hardware_nodes(network)}
+    # The AXI wrappers take a few hundred LUTs whatever is chosen; an allowance covers their FIFOs and converters.
+    fixed = axi_lite_control.resources() + Resources(lut=400, ff=400)
+    choice = fold(layers, available, fixed, board=board, target_interval=target_interval)
+    return build_design(network, {name: c.folding for name, c in choice.candidates.items()})
+
+
+def build_design(network: Network, foldings: dict[str, Folding]) -> Design:
+    """The design for given foldings, with FIFO depths and exact timing."""
+    stages, streams = lower(network, foldings, axis_formats(network))
+    interval = max(stage.block.cycles for stage in stages[:-1])
+    formats = axis_formats(network, interval)
+    stages, streams = lower(network, foldings, formats)
+    sized, timing = size_fifos(stages)
+    return Design(
+        network=network,
+        stages=tuple(sized),
+        streams=streams,
+        timing=Timing(timing.latency, timing.frame_interval),
+        foldings=foldings,
+        formats=formats,
+    )

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from admmfpga.blocks import Block, Port, Resources
-from admmfpga.network import IntArray, Network
+from admmfpga.mapping.folding import Folding
+from admmfpga.network import IntArray, IntType, Network, Tensor
 from admmfpga.packing import Memory
 
 
@@ -45,6 +46,23 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class AxisFormat:
+    """Layout of TDATA: `lanes` elements, each in a container of `container_bits`."""
+
+    lanes: int
+    container_bits: int
+
+    @property
+    def width(self) -> int:
+        return self.lanes * self.container_bits
+
+
+def container_bits(dtype: IntType) -> int:
+    """Byte-aligned container of a code: 8, 16, 32 or 64 bits."""
+    return next(size for size in (8, 16, 32, 64) if dtype.bits <= size)
+
+
+@dataclass(frozen=True)
 class Timing:
     """Exact cycles without stalls from outside.
 
@@ -66,12 +84,41 @@ class Design:
         stages: in topological order; the first is axis_input, the last axis_output.
         streams: by name; "s_axis" and "m_axis" are the outside.
         timing: of the whole pipeline.
+        foldings: by layer name.
+        formats: TDATA layout of input and output.
     """
 
     network: Network
     stages: tuple[Stage, ...]
     streams: dict[str, Stream]
     timing: Timing
+    foldings: dict[str, Folding]
+    formats: tuple[AxisFormat, AxisFormat]
+
+    @property
+    def input(self) -> Tensor:
+        """The tensor that frames bring."""
+        return self.network.tensors[self.network.inputs[0]]
+
+    @property
+    def output(self) -> Tensor:
+        """The tensor that results carry."""
+        return self.network.tensors[self.network.outputs[0]]
+
+    @property
+    def in_beats(self) -> int:
+        """AXI4-Stream beats of one input frame."""
+        return self.input.elements // self.formats[0].lanes
+
+    @property
+    def out_beats(self) -> int:
+        """AXI4-Stream beats of one result."""
+        return self.output.elements // self.formats[1].lanes
+
+    @property
+    def settle_cycles(self) -> int:
+        """Cycles after reset in which blocks do what needs no input (padding above the first row)."""
+        return max(int(stage.block.schedule().pops[0]) for stage in self.stages) + 1
 
     def of_layer(self, layer: str) -> Iterator[Stage]:
         """The stages of one layer, in order."""

@@ -1,0 +1,359 @@
+"""Network + foldings -> stages and streams.
+
+One function per operator turns a layer and its folding into a chain of blocks; the candidates that folding chooses
+from are the same chains, so what is priced is what is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import lcm
+
+import numpy as np
+
+from admmfpga.blocks import (
+    AxisInput,
+    AxisOutput,
+    Block,
+    DensePE,
+    MaxPool,
+    Port,
+    Requantize,
+    Resources,
+    WidthConverter,
+    Window,
+)
+from admmfpga.errors import UserError
+from admmfpga.mapping.design import AxisFormat, Stage, Stream, container_bits
+from admmfpga.mapping.folding import Candidate, Folding, divisors, pareto
+from admmfpga.network import Conv, Dense, Flatten, IntArray, IntType, Network, Node, Requantization, Rescale, Tensor
+from admmfpga.network import MaxPool as MaxPoolNode
+from admmfpga.network.ranges import accumulator_range, accumulator_type, sum_type, weight_type
+
+MAX_MULTIPLIERS = 4096
+"""Foldings beyond this many multipliers a layer are not considered: no board here holds them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A block of a layer, before it is wired: name suffix, parameters, memory contents."""
+
+    suffix: str
+    block: Block
+    contents: dict[str, IntArray]
+
+
+def hardware_nodes(network: Network) -> list[Node]:
+    """The nodes that become hardware, in order.
+
+    Raises:
+        UserError: if the graph is not a chain; blocks that join branches do not exist yet.
+    """
+    for name in network.tensors:
+        readers = network.consumers(name)
+        if len(readers) > 1 or (readers and name in network.outputs):
+            raise UserError(
+                f"tensor {name} is read by {len(readers)} layers; branches are not supported yet",
+                "cut the model so that it is a chain of layers",
+                node=readers[0].name,
+            )
+    if len(network.inputs) != 1 or len(network.outputs) != 1:
+        raise UserError(
+            f"the model has {len(network.inputs)} inputs and {len(network.outputs)} outputs",
+            "the accelerator takes one input and gives one output",
+        )
+    return [node for node in network.nodes if not isinstance(node, Flatten)]
+
+
+# --- parts of a layer ------------------------------------------------------------------------------------------------
+
+
+def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
+    """The blocks of one layer, in order; widths between them may differ (`chain` puts converters in)."""
+    source, output = network.input_of(node), network.output_of(node)
+    match node:
+        case Conv():
+            return _conv(node, source, output, folding)
+        case Dense():
+            return _matrix(node, node.matrix, source, 1, folding)
+        case MaxPoolNode():
+            window = _window(source, node.kernel, node.strides, node.pads, source.dtype.min, folding.channels)
+            pool = MaxPool(
+                taps=node.kernel[0] * node.kernel[1],
+                channels=folding.channels,
+                bits=source.dtype.bits,
+                signed=source.dtype.signed,
+                beats=output.elements // folding.channels,
+            )
+            return [Part("window", window, {}), Part("pool", pool, {})]
+        case Rescale():
+            low = np.full(source.channels, source.dtype.min)
+            high = np.full(source.channels, source.dtype.max)
+            return [_requantize(node.requantization, source.dtype, low, high, folding.pe, source.elements)]
+    raise AssertionError(f"no hardware for {node.op}")
+
+
+def _window(
+    source: Tensor,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    pad_value: int,
+    channels: int,
+) -> Window:
+    return Window(
+        height=source.shape[0],
+        width=source.shape[1],
+        channels=channels,
+        groups=source.channels // channels,
+        bits=source.dtype.bits,
+        signed=source.dtype.signed,
+        kernel=kernel,
+        strides=strides,
+        pads=pads,
+        pad_value=pad_value,
+    )
+
+
+def _conv(node: Conv, source: Tensor, output: Tensor, folding: Folding) -> list[Part]:
+    positions = output.elements // output.channels
+    if is_pointwise(node):
+        return _matrix(node, node.matrix, source, positions, folding)
+    window = _window(source, node.kernel, node.strides, node.pads, node.pad_value, folding.channels)
+    # The window unit brings the columns in the order (channel group, kernel row, kernel column, channel).
+    rows, taps = len(node.weights), node.kernel[0] * node.kernel[1]
+    grouped = node.weights.reshape(rows, taps, window.groups, window.channels).transpose(0, 2, 1, 3)
+    return [Part("window", window, {}), *_matrix(node, grouped.reshape(rows, -1), source, positions, folding)]
+
+
+def is_pointwise(node: Conv) -> bool:
+    """1x1 kernel, stride 1, no padding: every pixel is a vector already, no window unit needed."""
+    return node.kernel == (1, 1) and node.strides == (1, 1) and not any(node.pads)
+
+
+def _matrix(node: Conv | Dense, matrix: IntArray, source: Tensor, vectors: int, folding: Folding) -> list[Part]:
+    accumulator = accumulator_type(matrix, source.dtype)
+    pe = DensePE(
+        rows=matrix.shape[0],
+        columns=matrix.shape[1],
+        vectors=vectors,
+        pe=folding.pe,
+        simd=folding.simd,
+        in_bits=source.dtype.bits,
+        in_signed=source.dtype.signed,
+        weight_bits=weight_type(matrix).bits,
+        acc_bits=accumulator.bits,
+        use_dsp=folding.use_dsp,
+        weight_block_ram=folding.weight_block_ram,
+    )
+    low, high = accumulator_range(matrix, source.dtype)
+    requantize = _requantize(node.requantization, accumulator, low, high, folding.pe, vectors * len(matrix))
+    return [Part("pe", pe, {"matrix": matrix}), requantize]
+
+
+def _requantize(
+    rule: Requantization, source: IntType, low: IntArray, high: IntArray, lanes: int, elements: int
+) -> Part:
+    channels = len(rule.bias)
+    block = Requantize(
+        lanes=lanes,
+        groups=channels // lanes,
+        positions=elements // channels,
+        in_bits=source.bits,
+        in_signed=source.signed,
+        bias_bits=IntType.signed_holding(int(rule.bias.min()), int(rule.bias.max())).bits,
+        sum_bits=sum_type(low, high, rule).bits,
+        multiplier_bits=rule.multiplier_bits,
+        shift=rule.shift,
+        zero_point=rule.zero_point,
+        low=rule.low,
+        high=rule.high,
+        out_bits=rule.dtype.bits,
+        out_signed=rule.dtype.signed,
+    )
+    return Part("requantize", block, {"bias": rule.bias, "multiplier": rule.multiplier})
+
+
+# --- candidates ------------------------------------------------------------------------------------------------------
+
+
+def foldings(network: Network, node: Node) -> Iterable[Folding]:
+    """Every folding that a layer can take."""
+    source = network.input_of(node)
+    match node:
+        case Conv() if not is_pointwise(node):
+            taps = node.kernel[0] * node.kernel[1]
+            for channels in divisors(source.channels):
+                for simd in divisors(taps * channels):
+                    # The same SIMD with fewer window channels is the same work on less hardware, unless the window
+                    # unit limits; Pareto filtering decides.
+                    yield from _matrix_foldings(len(node.weights), simd, channels)
+        case Conv() | Dense():
+            for simd in divisors(node.matrix.shape[1]):
+                yield from _matrix_foldings(len(node.weights), simd, 1)
+        case MaxPoolNode():
+            yield from (Folding(channels=channels) for channels in divisors(source.channels))
+        case _:
+            yield from (Folding(pe=lanes) for lanes in divisors(source.channels))
+
+
+def _matrix_foldings(rows: int, simd: int, channels: int) -> Iterable[Folding]:
+    for pe in divisors(rows):
+        if pe * simd <= MAX_MULTIPLIERS:
+            for use_dsp in (True, False):
+                for weight_block_ram in (True, False):
+                    yield Folding(pe, simd, channels, use_dsp, weight_block_ram)
+
+
+def candidates(network: Network, node: Node) -> list[Candidate]:
+    """Pareto-optimal ways to build a layer."""
+    found = []
+    seen: dict[tuple[object, ...], tuple[int, Resources]] = {}
+    # Parameters that do not change with the folding (worst-case widths) are computed once.
+    base = parts(network, node, next(iter(foldings(network, node))))
+    for folding in foldings(network, node):
+        blocks = _refold(base, folding)
+        key = tuple(blocks)
+        if key not in seen:
+            total = Resources()
+            for block in blocks:
+                total += block.resources()
+            seen[key] = max(block.cycles for block in blocks), total
+        found.append(Candidate(folding, *seen[key]))
+    return pareto(found)
+
+
+def _refold(base: list[Part], folding: Folding) -> list[Block]:
+    """The blocks of a layer under another folding, without touching weights (converters included)."""
+    blocks: list[Block] = []
+    for part in base:
+        block = part.block
+        if isinstance(block, Window):
+            all_channels = block.channels * block.groups
+            block = replace(block, channels=folding.channels, groups=all_channels // folding.channels)
+        elif isinstance(block, DensePE):
+            block = replace(
+                block,
+                pe=folding.pe,
+                simd=folding.simd,
+                use_dsp=folding.use_dsp,
+                weight_block_ram=folding.weight_block_ram,
+            )
+        elif isinstance(block, Requantize):
+            block = replace(block, lanes=folding.pe, groups=block.lanes * block.groups // folding.pe)
+        elif isinstance(block, MaxPool):
+            all_elements = block.channels * block.beats
+            block = replace(block, channels=folding.channels, beats=all_elements // folding.channels)
+        if blocks:
+            elements = _elements(blocks[-1])
+            blocks.extend(converters(blocks[-1].sink, block.source.lanes, elements))
+        blocks.append(block)
+    return blocks
+
+
+def _elements(block: Block) -> int:
+    return block.beats_out * block.sink.lanes
+
+
+# --- wiring ----------------------------------------------------------------------------------------------------------
+
+
+def converters(port: Port, lanes: int, elements: int) -> list[WidthConverter]:
+    """Width converters from a stream to another number of lanes: none, one, or two by way of the common multiple."""
+    if port.lanes == lanes:
+        return []
+    common = lcm(port.lanes, lanes)
+    waypoints = [w for w in (common, lanes) if w not in (port.lanes,)]
+    if common == lanes:
+        waypoints = [lanes]
+    result, current = [], port.lanes
+    for waypoint in waypoints:
+        result.append(
+            WidthConverter(in_lanes=current, out_lanes=waypoint, bits=port.bits, signed=port.signed, elements=elements)
+        )
+        current = waypoint
+    return result
+
+
+def axis_formats(network: Network, interval: int | None = None) -> tuple[AxisFormat, AxisFormat]:
+    """TDATA of input and output: input as wide as 64 bits allow; output one element a beat unless that limits.
+
+    Args:
+        interval: frame interval in cycles that the output must keep up with.
+    """
+    source, output = network.tensors[network.inputs[0]], network.tensors[network.outputs[0]]
+    box = container_bits(source.dtype)
+    lanes = max(n for n in (8, 4, 2, 1) if n * box <= 64 and source.elements % n == 0)
+    out_box = container_bits(output.dtype)
+    choices = [n for n in (1, 2, 4, 8) if n * out_box <= 64 and output.elements % n == 0]
+    fast = [n for n in choices if interval is None or output.elements // n <= interval]
+    return AxisFormat(lanes, box), AxisFormat(fast[0] if fast else choices[-1], out_box)
+
+
+class _Wiring:
+    """Appends blocks one behind the other."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.streams = {stream.name: stream}
+        self.stages: list[Stage] = []
+        self.current = stream
+
+    def append(self, name: str, layer: str, block: Block, contents: dict[str, IntArray], sink: str = "") -> None:
+        stream = Stream(sink or name, block.sink)
+        self.stages.append(Stage(name, layer, block, (self.current.name,), (stream.name,), contents))
+        self.streams[stream.name] = stream
+        self.current = stream
+
+    def widen(self, name: str, layer: str, lanes: int, elements: int) -> None:
+        added = converters(self.current.port, lanes, elements)
+        for index, block in enumerate(added):
+            self.append(name if len(added) == 1 else f"{name}{index}", layer, block, {})
+
+    def carries(self, tensor: str) -> None:
+        self.current = replace(self.current, tensor=tensor)
+        self.streams[self.current.name] = self.current
+
+
+def lower(
+    network: Network, chosen: dict[str, Folding], formats: tuple[AxisFormat, AxisFormat]
+) -> tuple[list[Stage], dict[str, Stream]]:
+    """Stages and streams of the whole accelerator, every FIFO at its least full-rate depth.
+
+    Args:
+        network: a chain of layers.
+        chosen: folding by layer name.
+        formats: TDATA of input and output.
+    """
+    source, output = network.tensors[network.inputs[0]], network.tensors[network.outputs[0]]
+    axis_in, axis_out = formats
+    entry = AxisInput(
+        lanes=axis_in.lanes,
+        bits=source.dtype.bits,
+        signed=source.dtype.signed,
+        container_bits=axis_in.container_bits,
+        beats=source.elements // axis_in.lanes,
+    )
+    wiring = _Wiring(Stream("s_axis", entry.source))
+    wiring.append("axis_input", "", entry, {})
+    wiring.carries(network.inputs[0])
+    for node in hardware_nodes(network):
+        elements = network.input_of(node).elements
+        for part in parts(network, node, chosen[node.name]):
+            wiring.widen(f"{node.name}_to_{part.suffix}", node.name, part.block.source.lanes, elements)
+            wiring.append(f"{node.name}_{part.suffix}", node.name, part.block, part.contents)
+            elements = _elements(part.block)
+        wiring.carries(node.output)
+    exit_ = AxisOutput(
+        lanes=axis_out.lanes,
+        bits=output.dtype.bits,
+        signed=output.dtype.signed,
+        container_bits=axis_out.container_bits,
+        beats=output.elements // axis_out.lanes,
+    )
+    wiring.widen("output_to_axis", "", axis_out.lanes, output.elements)
+    wiring.append("axis_output", "", exit_, {}, sink="m_axis")
+    stages = [
+        replace(stage, block=replace(stage.block, out_depth=stage.block.full_rate_depth)) for stage in wiring.stages
+    ]
+    return stages, wiring.streams

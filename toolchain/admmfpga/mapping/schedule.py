@@ -1,0 +1,147 @@
+"""Exact timing of a pipeline of blocks: the recurrence of `blocks/base.py`, run over the streams of a design.
+
+Every block is a fixed sequence of steps, so the pipeline is a timed marked graph and its cycle counts follow without
+simulating data. The RTL's counts must equal these, cycle for cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from admmfpga.blocks import Block
+from admmfpga.network import IntArray
+
+MAX_FRAMES = 64
+"""Frames after which a pipeline that has not become periodic is given up (an internal error)."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A block with the indices of the streams it reads and writes; None is the outside, which never stalls."""
+
+    block: Block
+    source: int | None
+    sink: int | None
+
+
+@dataclass(eq=False)
+class _Stream:
+    """What is known of one stream so far: when each beat becomes valid and when it is popped."""
+
+    valid: list[int] = field(default_factory=list)
+    popped: list[int] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class _Actor:
+    """One block's progress through its steps."""
+
+    gaps: list[int]
+    pops: list[bool]
+    emits: list[bool]
+    latency: int
+    depth: int
+    source: _Stream | None
+    sink: _Stream
+    event: int = 0
+    time: int = -1
+    taken: int = 0
+    given: int = 0
+
+    def advance(self, frames: int) -> bool:
+        """Issue steps until something that is not known yet is needed, or `frames` frames are done."""
+        gaps, pops, emits = self.gaps, self.pops, self.emits
+        count, total = len(gaps), len(gaps) * frames
+        valid = None if self.source is None else self.source.valid
+        event, time, taken, given = self.event, self.time, self.taken, self.given
+        first = event
+        while event < total:
+            index = event % count
+            issue = time + gaps[index]
+            if pops[index] and valid is not None:
+                if taken >= len(valid):
+                    break
+                if valid[taken] > issue:
+                    issue = valid[taken]
+            if emits[index] and given >= self.depth:
+                if given - self.depth >= len(self.sink.popped):
+                    break
+                free = self.sink.popped[given - self.depth] + 1
+                if free > issue:
+                    issue = free
+            if pops[index]:
+                if self.source is not None:
+                    self.source.popped.append(issue)
+                taken += 1
+            if emits[index]:
+                self.sink.valid.append(issue + self.latency)
+                given += 1
+            time = issue
+            event += 1
+        self.event, self.time, self.taken, self.given = event, time, taken, given
+        return event != first
+
+
+def _events(block: Block) -> tuple[list[int], list[bool], list[bool]]:
+    """The steps that pop or emit, with the distance from the event before (cyclic over frames)."""
+    schedule = block.schedule()
+    steps = np.union1d(schedule.pops, schedule.emits)
+    gaps = np.diff(steps, prepend=steps[-1] - schedule.steps)
+    return gaps.tolist(), np.isin(steps, schedule.pops).tolist(), np.isin(steps, schedule.emits).tolist()
+
+
+def output_times(links: Sequence[Link], frames: int) -> IntArray:
+    """Cycle in which each output beat is given, the first input beat being taken in cycle 0.
+
+    The blocks have had time to do all steps that need no input (padding above the first row), input is always there
+    and output is always taken.
+
+    Args:
+        links: blocks in topological order; the first one reads from outside, the last one writes to outside.
+
+    Returns:
+        (frames, beats per frame) cycles.
+    """
+    streams: dict[int, _Stream] = {}
+    actors = []
+    for link in links:
+        gaps, pops, emits = _events(link.block)
+        source = None if link.source is None else streams.setdefault(link.source, _Stream())
+        sink = _Stream() if link.sink is None else streams.setdefault(link.sink, _Stream())
+        actor = _Actor(gaps, pops, emits, link.block.latency, link.block.out_depth, source, sink)
+        # Steps before the first pop are done long before the first beat arrives.
+        actor.time = -sum(gaps[: pops.index(True) + 1]) if link.source is None else -(1 << 40)
+        actors.append(actor)
+    outside = actors[-1].sink
+    while actors[-1].event < len(actors[-1].gaps) * frames:
+        moved = False
+        for actor in actors:
+            moved |= actor.advance(frames)
+            if actor.sink is outside:
+                # Output is taken as soon as it is there.
+                outside.popped.extend(outside.valid[len(outside.popped) :])
+        assert moved, "the pipeline deadlocks"
+    return np.array(outside.valid, dtype=np.int64).reshape(frames, -1)
+
+
+@dataclass(frozen=True)
+class PipelineTiming:
+    """latency: first input beat to first output beat; frame_interval: steady state; both in cycles."""
+
+    latency: int
+    frame_interval: int
+
+
+def pipeline_timing(links: Sequence[Link]) -> PipelineTiming:
+    """Latency of the first frame and the interval at which later frames end once the pipeline is periodic."""
+    frames = 8
+    while True:
+        times = output_times(links, frames)
+        ends = np.diff(times[:, -1])
+        if len(set(ends[-3:].tolist())) == 1:
+            return PipelineTiming(latency=int(times[0, 0]), frame_interval=int(ends[-1]))
+        assert frames < MAX_FRAMES, f"no steady state within {frames} frames: {ends.tolist()}"
+        frames *= 2

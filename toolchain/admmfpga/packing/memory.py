@@ -5,8 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from admmfpga.network import IntArray
+
+MAX_LANE_BITS = 63
+"""Lanes are held as int64, unsigned ones too."""
+
+_CHUNK_BITS = 1 << 22
+"""Words are taken apart into single bits in chunks of about this many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,10 +22,11 @@ class Memory:
 
     Attributes:
         name: file stem, for example "conv1.weights".
-        lanes: (depth, lanes) integers, each within `lane_bits` bits of two's complement or unsigned.
-        lane_bits: width of a lane.
+        lanes: (depth, lanes) integers, each within `lane_bits` bits.
+        lane_bits: width of a lane, 1 to 63.
         layer: name of the network's node that it belongs to.
         format: weight format ("dense", ...) or "parameters".
+        signed: lanes are two's complement, else unsigned.
     """
 
     name: str
@@ -26,10 +34,14 @@ class Memory:
     lane_bits: int
     layer: str
     format: str
+    signed: bool = True
 
     def __post_init__(self) -> None:
         assert self.lanes.ndim == 2, self.lanes.shape
-        low, high = -(1 << (self.lane_bits - 1)), (1 << self.lane_bits) - 1
+        assert self.lanes.shape[1] > 0, self.name
+        assert 1 <= self.lane_bits <= MAX_LANE_BITS, (self.name, self.lane_bits)
+        low = -(1 << (self.lane_bits - 1)) if self.signed else 0
+        high = (1 << (self.lane_bits - self.signed)) - 1
         assert self.lanes.size == 0 or (self.lanes.min() >= low and self.lanes.max() <= high), self.name
 
     @property
@@ -46,23 +58,40 @@ class Memory:
         return pack_words(self.lanes, self.lane_bits)
 
 
-def pack_words(lanes: IntArray, lane_bits: int) -> list[int]:
-    """(depth, lanes) integers to words; lane 0 in the least significant bits, two's complement."""
+def pack_bytes(lanes: IntArray, lane_bits: int) -> npt.NDArray[np.uint8]:
+    """(depth, lanes) integers to (depth, bytes): little-endian words, each filled up with zero bits to whole bytes."""
     depth, count = lanes.shape
     width = count * lane_bits
-    unsigned = lanes.astype(np.int64) & ((1 << lane_bits) - 1)
-    bits = (unsigned[:, :, None] >> np.arange(lane_bits)) & 1
-    packed = np.packbits(bits.reshape(depth, width).astype(np.uint8), axis=1, bitorder="little")
-    return [int.from_bytes(row.tobytes(), "little") for row in packed]
+    packed = np.empty((depth, (width + 7) // 8), dtype=np.uint8)
+    chunk = max(1, _CHUNK_BITS // width)
+    for start in range(0, depth, chunk):
+        part = lanes[start : start + chunk].astype(np.int64)
+        bits = ((part[:, :, None] >> np.arange(lane_bits)) & 1).astype(np.uint8)
+        packed[start : start + chunk] = np.packbits(bits.reshape(len(part), width), axis=1, bitorder="little")
+    return packed
+
+
+def unpack_bytes(packed: npt.NDArray[np.uint8], count: int, lane_bits: int, *, signed: bool) -> IntArray:
+    """The inverse of `pack_bytes`: (depth, count) integers."""
+    depth, width = len(packed), count * lane_bits
+    lanes = np.empty((depth, count), dtype=np.int64)
+    chunk = max(1, _CHUNK_BITS // width)
+    for start in range(0, depth, chunk):
+        part = packed[start : start + chunk]
+        bits = np.unpackbits(part, axis=1, bitorder="little")[:, :width].reshape(len(part), count, lane_bits)
+        lanes[start : start + chunk] = (bits.astype(np.int64) << np.arange(lane_bits)).sum(axis=2)
+    if signed:
+        lanes = lanes << (64 - lane_bits) >> (64 - lane_bits)
+    return lanes
+
+
+def pack_words(lanes: IntArray, lane_bits: int) -> list[int]:
+    """(depth, lanes) integers to words; lane 0 in the least significant bits, two's complement."""
+    return [int.from_bytes(row.tobytes(), "little") for row in pack_bytes(lanes, lane_bits)]
 
 
 def unpack_words(words: list[int], count: int, lane_bits: int, *, signed: bool) -> IntArray:
     """The inverse of `pack_words`: (depth, count) integers."""
-    width = count * lane_bits
-    size = (width + 7) // 8
+    size = (count * lane_bits + 7) // 8
     raw = np.frombuffer(b"".join(word.to_bytes(size, "little") for word in words), dtype=np.uint8)
-    bits = np.unpackbits(raw.reshape(len(words), size), axis=1, bitorder="little")[:, :width]
-    lanes: IntArray = (bits.reshape(len(words), count, lane_bits).astype(np.int64) << np.arange(lane_bits)).sum(axis=2)
-    if signed:
-        lanes = np.where(lanes >> (lane_bits - 1), lanes - (1 << lane_bits), lanes)
-    return lanes
+    return unpack_bytes(raw.reshape(len(words), size), count, lane_bits, signed=signed)

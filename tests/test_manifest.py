@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from admmfpga import __version__
 from admmfpga.errors import UserError
 from admmfpga.manifest import is_build_folder, read_manifest, verify_manifest, write_manifest
 
@@ -25,7 +26,7 @@ def build(tmp_path: Path) -> Path:
 
 def test_contents(build: Path) -> None:
     content = json.loads((build / "manifest.json").read_text())
-    assert content["generator"] == "admmfpga"
+    assert content["generator"] == f"admmfpga {__version__}"
     assert content["model"] == {"name": "lenet"}
     assert list(content["files"]) == ["a.sv", "memory/conv1.mem", "report.json"]
     assert content["files"]["memory/conv1.mem"] == {"sha256": hashlib.sha256(b"00\n").hexdigest(), "size": 3}

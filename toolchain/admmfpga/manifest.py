@@ -8,10 +8,13 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from admmfpga import __version__
 from admmfpga.errors import UserError
 
 NAME = "manifest.json"
 GENERATOR = "admmfpga"
+"""First word of the "generator" entry; the version follows."""
+
 FORMAT = 1
 
 _HINT = "build it again with admmfpga compile"
@@ -23,12 +26,12 @@ def write_manifest(folder: Path, extra: Mapping[str, Any]) -> None:
     The text depends on nothing but the files and `extra`.
 
     Args:
-        extra: further top-level entries; they may not be called generator, format or files.
+        extra: further top-level entries; they may not be called format or files.
     """
-    reserved = {"generator", "format", "files"} & set(extra)
+    reserved = {"format", "files"} & set(extra)
     assert not reserved, reserved
     content = {
-        "generator": GENERATOR,
+        "generator": f"{GENERATOR} {__version__}",
         "format": FORMAT,
         **extra,
         "files": {name: _describe(folder / name) for name in _files(folder)},
@@ -52,7 +55,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}", _HINT) from None
-    if not isinstance(content, dict) or content.get("generator") != GENERATOR:
+    if not isinstance(content, dict) or str(content.get("generator")).split(" ")[0] != GENERATOR:
         raise UserError(f"{path} was not written by admmfpga", "give a folder from admmfpga compile")
     if content.get("format") != FORMAT:
         raise UserError(

@@ -9,7 +9,7 @@ from admmfpga.mapping.folding import Folding, fold
 from admmfpga.mapping.lowering import axis_formats, candidates, hardware_nodes, lower
 from admmfpga.network import Network
 
-__all__ = ["AxisFormat", "Design", "Folding", "Stage", "Stream", "Timing", "build_design", "map_network"]
+__all__ = ["AxisFormat", "Design", "Folding", "Stage", "Stream", "Timing", "build_design", "lower", "map_network"]
 
 
 def map_network(network: Network, available: Resources, *, board: str, target_interval: int | None = None) -> Design:
@@ -42,7 +42,7 @@ def build_design(network: Network, foldings: dict[str, Folding]) -> Design:
         network=network,
         stages=tuple(sized),
         streams=streams,
-        timing=Timing(timing.latency, timing.frame_interval),
+        timing=timing,
         foldings=foldings,
         formats=formats,
     )

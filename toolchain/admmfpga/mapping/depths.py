@@ -15,8 +15,8 @@ import numpy as np
 
 from admmfpga.blocks import Block, DensePE, Window
 from admmfpga.blocks.base import LUTRAM_DEPTH
-from admmfpga.mapping.design import Stage
-from admmfpga.mapping.schedule import Link, PipelineTiming, pipeline_timing
+from admmfpga.mapping.design import Stage, Timing
+from admmfpga.mapping.schedule import Link, pipeline_timing
 
 
 def links(stages: Sequence[Stage]) -> list[Link]:
@@ -29,7 +29,7 @@ def links(stages: Sequence[Stage]) -> list[Link]:
     ]
 
 
-def size_fifos(stages: Sequence[Stage]) -> tuple[list[Stage], PipelineTiming]:
+def size_fifos(stages: Sequence[Stage]) -> tuple[list[Stage], Timing]:
     """Deepen FIFOs until the pipeline runs at the interval of its slowest block.
 
     Returns:
@@ -67,23 +67,13 @@ def _needs(stages: Sequence[Stage], position: int) -> Iterator[tuple[int, int]]:
     if isinstance(block, Window):
         _, pixels = _longest_gap(block)
         yield position - 1, pixels + before.full_rate_depth
-    elif isinstance(block, DensePE) and block.neuron_folds > 1:
-        # The array takes a vector in one burst and then works on it: the next vector waits meanwhile, and as many
-        # more as the window unit's longest gap lasts.
-        gap = max(
-            (_longest_gap(s.block)[0] for s in _same_layer(stages, position) if isinstance(s.block, Window)), default=0
-        )
-        per_vector = block.synapse_folds * block.neuron_folds
-        yield position - 1, block.synapse_folds * (1 + -(-gap // per_vector)) + before.full_rate_depth
     elif isinstance(block, DensePE):
-        gap = max(
-            (_longest_gap(s.block)[0] for s in _same_layer(stages, position) if isinstance(s.block, Window)), default=0
-        )
-        yield position - 1, gap + before.full_rate_depth
-
-
-def _same_layer(stages: Sequence[Stage], position: int) -> list[Stage]:
-    return [stage for stage in stages if stage.layer == stages[position].layer]
+        # The array takes a vector in one burst of `synapse_folds` beats and then works on it for `neuron_folds` times
+        # as long: the next vector waits meanwhile, and as many more as the window unit's longest gap lasts.
+        layer = [s.block for s in stages if s.layer == stages[position].layer]
+        gap = max((_longest_gap(b)[0] for b in layer if isinstance(b, Window)), default=0)
+        vectors = 1 + -(-gap // (block.synapse_folds * block.neuron_folds))
+        yield position - 1, block.synapse_folds * vectors + before.full_rate_depth
 
 
 def _longest_gap(window: Window) -> tuple[int, int]:
@@ -96,7 +86,7 @@ def _longest_gap(window: Window) -> tuple[int, int]:
     return int(around[index + 1] - around[index]), int(beats)
 
 
-def _trim(stages: list[Stage], index: int, timing: PipelineTiming) -> tuple[list[Stage], PipelineTiming]:
+def _trim(stages: list[Stage], index: int, timing: Timing) -> tuple[list[Stage], Timing]:
     """The least depth that keeps the interval, among those that cost less: LUT-RAM comes in 32s, block RAM beyond."""
     block = stages[index].block
     for depth in (block.full_rate_depth, 16, 32, LUTRAM_DEPTH):

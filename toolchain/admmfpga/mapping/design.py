@@ -69,10 +69,12 @@ class Timing:
     Attributes:
         latency: first input beat taken to first output beat given, first frame after reset.
         frame_interval: between the ends of consecutive frames in steady state.
+        settled_frames: frames after which that state is reached.
     """
 
     latency: int
     frame_interval: int
+    settled_frames: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -187,7 +187,7 @@ def fold(
         if target_interval < slowest:
             layer = max(layers, key=lambda name: min(c.cycles for c in layers[name]))
             raise UserError(
-                f"the target needs a frame every {target_interval} cycles, and the fastest form of {layer} takes {slowest}",
+                f"the target is a frame every {target_interval} cycles; the fastest form of {layer} takes {slowest}",
                 "ask for fewer frames per second or a faster clock",
                 node=layer,
             )

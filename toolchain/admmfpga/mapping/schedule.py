@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from admmfpga.blocks import Block
+from admmfpga.mapping.design import Timing
 from admmfpga.network import IntArray
 
 MAX_FRAMES = 64
@@ -127,21 +128,15 @@ def output_times(links: Sequence[Link], frames: int) -> IntArray:
     return np.array(outside.valid, dtype=np.int64).reshape(frames, -1)
 
 
-@dataclass(frozen=True)
-class PipelineTiming:
-    """latency: first input beat to first output beat; frame_interval: steady state; both in cycles."""
-
-    latency: int
-    frame_interval: int
-
-
-def pipeline_timing(links: Sequence[Link]) -> PipelineTiming:
+def pipeline_timing(links: Sequence[Link]) -> Timing:
     """Latency of the first frame and the interval at which later frames end once the pipeline is periodic."""
     frames = 8
     while True:
         times = output_times(links, frames)
         ends = np.diff(times[:, -1])
         if len(set(ends[-3:].tolist())) == 1:
-            return PipelineTiming(latency=int(times[0, 0]), frame_interval=int(ends[-1]))
+            unsteady = np.flatnonzero(ends != ends[-1])
+            settled = 2 if len(unsteady) == 0 else int(unsteady[-1]) + 3
+            return Timing(int(times[0, 0]), int(ends[-1]), settled)
         assert frames < MAX_FRAMES, f"no steady state within {frames} frames: {ends.tolist()}"
         frames *= 2

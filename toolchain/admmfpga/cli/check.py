@@ -1,0 +1,38 @@
+"""`admmfpga check`: would this model compile for this board, and how fast would it be?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from admmfpga.cli import options
+from admmfpga.cli.progress import Steps
+
+
+@click.command("check")
+@options.compiling
+def command(
+    model: Path, board: str, calibration: Path | None, clock: float | None, target_fps: float | None, as_json: bool
+) -> None:
+    """Check a model against a board without building: all unsupported nodes, layers, fit, expected throughput.
+
+    Exit code 2 if the model cannot be compiled.
+
+    \b
+    Example:
+      admmfpga check model.onnx --board pynq
+    """
+    from admmfpga.codegen.build import compile_model
+    from admmfpga.report import format_report
+
+    with Steps(quiet=as_json) as steps:
+        steps("reading and quantizing the model")
+        images = None if calibration is None else options.load_npz(calibration)[0]
+        compiled = compile_model(
+            model, board, calibration=images, clock_mhz=clock, target_fps=target_fps, progress=steps
+        )
+    for warning in compiled.imported.warnings:
+        click.secho(f"warning: {warning}", fg="yellow", err=True)
+    click.echo(json.dumps(compiled.report, indent=2) if as_json else format_report(compiled.report))

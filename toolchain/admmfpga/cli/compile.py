@@ -1,0 +1,56 @@
+"""`admmfpga compile`: ONNX model to build folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from admmfpga.cli import options
+from admmfpga.cli.progress import Steps
+
+
+@click.command("compile")
+@options.compiling
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Build folder; default is build/<model>.")
+@click.option("--force", is_flag=True, help="Replace the folder even if something else than a build is in it.")
+def command(
+    model: Path,
+    board: str,
+    calibration: Path | None,
+    clock: float | None,
+    target_fps: float | None,
+    as_json: bool,
+    output: Path | None,
+    force: bool,
+) -> None:
+    """Turn an ONNX model into HLS C++, SystemVerilog, memory images, a Vivado project, a driver and a report.
+
+    MODEL is a quantized (QDQ) network, or a float one that is quantized first with the --calibration images. The build
+    folder appears as a whole or not at all, and the same input gives byte-identical files.
+
+    \b
+    Examples:
+      admmfpga compile model.onnx --board pynq --calibration images.npz
+      admmfpga compile model.onnx --board zcu104 --clock 250 --target-fps 10000 -o build/fast
+    """
+    from admmfpga.codegen.build import compile_model, write_build
+    from admmfpga.report import format_report
+
+    with Steps(quiet=as_json) as steps:
+        steps("reading and quantizing the model")
+        images = None if calibration is None else options.load_npz(calibration)[0]
+        compiled = compile_model(
+            model, board, calibration=images, clock_mhz=clock, target_fps=target_fps, progress=steps
+        )
+        folder = output or Path("build") / compiled.imported.network.name
+        steps("writing the build folder")
+        write_build(compiled, folder, force=force)
+    for warning in compiled.imported.warnings:
+        click.secho(f"warning: {warning}", fg="yellow", err=True)
+    if as_json:
+        click.echo(json.dumps(compiled.report | {"build": str(folder)}, indent=2))
+        return
+    click.echo(format_report(compiled.report))
+    click.echo(f"\nbuild folder: {folder}    next: admmfpga simulate {folder} --images FILE.npz")

@@ -1,0 +1,95 @@
+"""`admmfpga simulate`: reference = HLS C++ = RTL = HLS C++ in Verilator, on real frames."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from admmfpga.cli import options
+from admmfpga.cli.progress import Steps
+from admmfpga.errors import UserError
+
+
+@click.command("simulate")
+@click.argument("build", type=click.Path(path_type=Path))
+@click.option("--images", type=click.Path(path_type=Path), help="NPZ with `images` (N x C x H x W) and maybe `labels`.")
+@click.option("--dataset", type=click.Choice(["mnist"]), help="Test images of a known data set instead.")
+@click.option("--count", type=click.IntRange(min=1), help="Only the first COUNT frames.")
+@click.option(
+    "--implementation",
+    "chosen",
+    multiple=True,
+    type=click.Choice(["hls", "rtl", "hls_dpi", "all"]),
+    default=("all",),
+    show_default=True,
+    help="What to compare with the reference; may be given several times.",
+)
+@click.option(
+    "--protocol-frames",
+    type=click.IntRange(min=0),
+    default=8,
+    show_default=True,
+    help="Frames for the cocotb bench with random idle cycles and back-pressure; 0 leaves it out.",
+)
+@options.as_json
+def command(
+    build: Path,
+    images: Path | None,
+    dataset: str | None,
+    count: int | None,
+    chosen: tuple[str, ...],
+    protocol_frames: int,
+    as_json: bool,
+) -> None:
+    """Run frames through the reference, the HLS C++, the RTL and the HLS C++ inside Verilator, and compare.
+
+    Whole data sets go through a generated C++ harness that also measures latency and frame interval; some frames go
+    through a cocotb bench under random stalls. Results are added to the build's report.json. Exit code 1 if anything
+    differs.
+
+    \b
+    Examples:
+      admmfpga simulate build/lenet5 --images test.npz --count 100
+      admmfpga simulate build/lenet5 --dataset mnist --count 1000 --implementation rtl --json
+    """
+    from admmfpga.report import format_verification, with_verification
+    from admmfpga.runtime import open_build
+    from admmfpga.runtime.images import to_codes
+    from admmfpga.runtime.simulate import IMPLEMENTATIONS, Simulation
+
+    if (images is None) == (dataset is None):
+        raise UserError("give either --images FILE.npz or --dataset mnist")
+    wanted = [n for n in IMPLEMENTATIONS[1:] if "all" in chosen or n in chosen]
+    with Steps(quiet=as_json) as steps:
+        steps("reading the build")
+        opened = open_build(build)
+        if images is not None:
+            pixels, labels = options.load_npz(images, labels=True)
+        else:
+            pixels, labels = options.dataset_images("mnist", opened.design.input)
+        pixels, labels = pixels[:count], None if labels is None else labels[:count]
+        simulation = Simulation(opened, to_codes(opened.design, pixels), labels, progress=steps)
+        for name in wanted:
+            simulation.run_hls() if name == "hls" else simulation.run_verilated(name)
+        protocol = {
+            name: simulation.run_protocol(name, protocol_frames)
+            for name in wanted
+            if name != "hls" and protocol_frames and not simulation.outcomes[name].mismatches
+        }
+    verification = {name: outcome.as_dict() for name, outcome in simulation.outcomes.items()}
+    opened.save_report(with_verification(opened.report, verification))
+    problems = [f"{name}: {text}" for name, outcome in simulation.outcomes.items() for text in outcome.problems]
+    if as_json:
+        click.echo(json.dumps({"verification": verification, "protocol": protocol, "problems": problems}, indent=2))
+    else:
+        click.echo(format_verification(verification))
+        for name, found in protocol.items():
+            click.echo(f"{name}: cocotb, {found['frames']} frames, {found['tests']} tests under random stalls: passed")
+        timing = opened.design.timing
+        click.echo(f"closed forms: latency {timing.latency:,}, frame interval {timing.frame_interval:,} cycles")
+    for text in problems:
+        click.secho(f"mismatch: {text}", fg="red", err=True)
+    sys.exit(1 if problems else 0)

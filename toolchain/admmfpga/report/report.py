@@ -1,0 +1,89 @@
+"""report.json: layers, cycles, resources, storage, and after `simulate` the verification."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from admmfpga.blocks import DensePE, Resources, axi_lite_control
+from admmfpga.boards import Board
+from admmfpga.mapping import Design
+from admmfpga.network import Conv, Dense, Node, macs, weighted
+from admmfpga.network.ranges import weight_type
+
+MODELLED = "modelled (first estimate, not calibrated)"
+
+
+def make_report(
+    design: Design, board: Board, *, clock_mhz: float, model_name: str, model_sha256: str
+) -> dict[str, Any]:
+    """The report of a compiled design.
+
+    Cycles are exact: they follow from the blocks' step schedules and equal the simulated RTL. Resources are a first
+    estimate and say so.
+    """
+    network = design.network
+    used = design.resources() + axi_lite_control.resources()
+    available = board.resources.as_dict()
+    return {
+        "model": {"name": model_name, "sha256": model_sha256},
+        "board": board.name,
+        "part": board.part,
+        "clock_mhz": clock_mhz,
+        "architecture": "dataflow",
+        "latency_cycles": design.timing.latency,
+        "frame_interval_cycles": design.timing.frame_interval,
+        "throughput_fps": round(clock_mhz * 1e6 / design.timing.frame_interval, 3),
+        "bottleneck": bottleneck(design),
+        "resources": {
+            name: {"used": amount, "available": available[name], "source": MODELLED}
+            for name, amount in used.as_dict().items()
+        },
+        "storage": {
+            "weight_bits": sum(int(node.weights.size) * weight_type(node.matrix).bits for node in weighted(network)),
+            "index_bits": 0,
+            "dense_fp32_bits": sum(32 * int(node.weights.size) for node in weighted(network)),
+        },
+        "layers": [_layer(design, node) for node in network.nodes if any(design.of_layer(node.name))],
+        "host": [{"op": op.op, "axis": op.axis} for op in network.host_ops],
+        "fifos": {stage.name: stage.block.out_depth for stage in design.stages},
+    }
+
+
+def bottleneck(design: Design) -> str:
+    """Name of the stage that takes the most cycles per frame."""
+    return max(design.stages, key=lambda stage: stage.block.cycles).name
+
+
+def _layer(design: Design, node: Node) -> dict[str, Any]:
+    stages = list(design.of_layer(node.name))
+    total = sum((stage.block.resources() for stage in stages), Resources())
+    array = next((stage.block for stage in stages if isinstance(stage.block, DensePE)), None)
+    main = array or max((stage.block for stage in stages), key=lambda block: block.cycles)
+    row: dict[str, Any] = {
+        "name": node.name,
+        "op": node.op,
+        "block": main.stem,
+        "format": "dense" if array else None,
+        "macs": macs(design.network, node),
+        "pe": array.pe if array else None,
+        "simd": array.simd if array else None,
+        "rows": array.rows if array else None,
+        "columns": array.columns if array else None,
+        "kept_weights": None,
+        "weight_bits": array.weight_bits if array else None,
+        "cycles": max(stage.block.cycles for stage in stages),
+        "utilization": None,
+        "resources": total.as_dict(),
+    }
+    if array and isinstance(node, Conv | Dense):
+        row["kept_weights"] = int(np.count_nonzero(node.weights))
+        slots = array.pe * array.simd * design.timing.frame_interval
+        row["utilization"] = round(macs(design.network, node) / slots, 6)
+    return row
+
+
+def with_verification(report: dict[str, Any], verification: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The report with what `simulate` found, by implementation (reference, hls, rtl, hls_dpi)."""
+    return report | {"verification": report.get("verification", {}) | verification}

@@ -1,0 +1,111 @@
+"""The report as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def format_report(report: dict[str, Any]) -> str:
+    """The report of a build as a person reads it."""
+    lines = [
+        f"{report['model']['name']} on {report['board']} ({report['part']}) at {report['clock_mhz']:g} MHz, "
+        f"{report['architecture']}",
+        "",
+    ]
+    header = (
+        "layer",
+        "op",
+        "block",
+        "MACs",
+        "PE",
+        "SIMD",
+        "cycles",
+        "busy",
+        "weights",
+        "bits",
+        "LUT",
+        "FF",
+        "BRAM18",
+        "DSP",
+    )
+    rows = []
+    for layer in report["layers"]:
+        resources = layer["resources"]
+        rows.append(
+            (
+                layer["name"],
+                layer["op"],
+                layer["block"],
+                _number(layer["macs"] or None),
+                _number(layer["pe"]),
+                _number(layer["simd"]),
+                _number(layer["cycles"]),
+                "" if layer["utilization"] is None else f"{100 * layer['utilization']:.1f} %",
+                _number(layer["kept_weights"]),
+                _number(layer["weight_bits"]),
+                _number(resources["lut"]),
+                _number(resources["ff"]),
+                _number(resources["bram18"]),
+                _number(resources["dsp"]),
+            )
+        )
+    lines += format_table(header, rows)
+    lines += [
+        "",
+        f"frame interval  {report['frame_interval_cycles']:,} cycles = {report['throughput_fps']:,.0f} frames/s, "
+        f"set by {report['bottleneck']}",
+        f"latency         {report['latency_cycles']:,} cycles, first input beat to first output beat",
+        f"weights         {report['storage']['weight_bits'] / 8 / 1024:,.1f} KiB "
+        f"({report['storage']['dense_fp32_bits'] / max(1, report['storage']['weight_bits']):.1f}x less than float32)",
+    ]
+    resources = "  ".join(
+        f"{name.upper()} {value['used']:,}/{value['available']:,} ({_percent(value)})"
+        for name, value in report["resources"].items()
+    )
+    source = next(iter(report["resources"].values()))["source"]
+    lines += [f"resources       {resources}", f"                {source}; cycles are exact"]
+    if report["host"]:
+        lines.append("host            " + ", ".join(op["op"] for op in report["host"]))
+    return "\n".join(lines)
+
+
+def format_verification(verification: dict[str, dict[str, Any]]) -> str:
+    """What `simulate` found, one implementation a line."""
+    header = ("implementation", "frames", "mismatches", "accuracy", "latency", "frame interval")
+    rows = [
+        (
+            name,
+            _number(found["frames"]),
+            _number(found["mismatches"]),
+            "" if found["accuracy"] is None else f"{100 * found['accuracy']:.2f} %",
+            _number(found["latency_cycles"]),
+            _number(found["frame_interval_cycles"]),
+        )
+        for name, found in verification.items()
+    ]
+    return "\n".join(format_table(header, rows))
+
+
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns aligned: names to the left, numbers to the right."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    left = [i == 0 or any(not _is_number(row[i]) for row in rows) for i in range(len(header))]
+    return [
+        "  ".join(
+            cell.ljust(w) if left[i] else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in [header, *rows]
+    ]
+
+
+def _percent(value: dict[str, Any]) -> str:
+    return f"{100 * value['used'] / max(1, value['available']):.0f} %"
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(",", "").replace(".", "").replace("%", "").strip().isdigit() or not text
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"

@@ -1,0 +1,72 @@
+"""A build folder read back: checked against its manifest, with the Design that made it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from admmfpga.atomic import atomic_write
+from admmfpga.codegen.build import CONTAINER
+from admmfpga.errors import UserError
+from admmfpga.frontend import Import, load
+from admmfpga.manifest import verify_manifest
+from admmfpga.mapping import AxisFormat, Design, Folding, Timing, lower
+from admmfpga.packing import read_container
+
+WORK = "simulation"
+"""Folder inside a build that simulations write to; not in the manifest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Build:
+    """A build folder on disk."""
+
+    folder: Path
+    design: Design
+    imported: Import
+    report: dict[str, Any]
+
+    @property
+    def work(self) -> Path:
+        path = self.folder / WORK
+        path.mkdir(exist_ok=True)
+        return path
+
+    def save_report(self, report: dict[str, Any]) -> None:
+        """Replace report.json atomically."""
+        atomic_write(self.folder / "report.json", (json.dumps(report, indent=2) + "\n").encode())
+
+
+def open_build(folder: Path) -> Build:
+    """Read a build folder; everything in it is checked first.
+
+    Raises:
+        UserError: not a build folder, or a file is missing, damaged or foreign.
+    """
+    if not (folder / "manifest.json").is_file():
+        raise UserError(f"{folder} is not a build folder", "make one with `admmfpga compile MODEL -o DIR`")
+    verify_manifest(folder, ignore=("report.json", WORK))
+    described = json.loads((folder / "design.json").read_text())
+    sha256 = described["model_sha256"]
+    memories = {m.name: m for m in read_container((folder / CONTAINER).read_bytes(), sha256)}
+    imported = load(folder / "model.onnx", name=described["name"])
+    foldings = {name: Folding(**folding) for name, folding in described["foldings"].items()}
+    axis_in, axis_out = (AxisFormat(**form) for form in described["formats"])
+    stages, streams = lower(imported.network, foldings, (axis_in, axis_out))
+    sized = tuple(
+        replace(stage, block=replace(stage.block, out_depth=described["depths"][stage.name])) for stage in stages
+    )
+    design = Design(
+        network=imported.network,
+        stages=sized,
+        streams=streams,
+        timing=Timing(**described["timing"]),
+        foldings=foldings,
+        formats=(axis_in, axis_out),
+    )
+    expected = {memory.name for stage in sized for memory in stage.memories.values()}
+    if expected != set(memories):
+        raise UserError(f"{folder / CONTAINER} does not hold the memories of this design", "compile again")
+    return Build(folder, design, imported, json.loads((folder / "report.json").read_text()))

@@ -163,7 +163,8 @@ class Block(ABC):
         """
         schedule = self.schedule()
         busy = self.core_latency + 2
-        emits = np.concatenate([schedule.emits, schedule.emits + schedule.steps])
+        frames = np.arange(2 + busy // schedule.steps)[:, None] * schedule.steps
+        emits = (schedule.emits + frames).ravel()
         inside = np.searchsorted(emits, emits + busy) - np.arange(len(emits))
         return max(2, min(busy, int(inside.max(initial=1))))
 

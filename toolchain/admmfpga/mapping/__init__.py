@@ -7,9 +7,10 @@ from admmfpga.mapping.depths import size_fifos
 from admmfpga.mapping.design import AxisFormat, Design, Stage, Stream, Timing
 from admmfpga.mapping.folding import Folding, fold
 from admmfpga.mapping.lowering import axis_formats, candidates, hardware_nodes, lower
+from admmfpga.mapping.streams import stream_beats
 from admmfpga.network import Network
 
-__all__ = ["AxisFormat", "Design", "Folding", "Stage", "Stream", "Timing", "build_design", "lower", "map_network"]
+__all__ = ["AxisFormat", "Design", "Folding", "Stage", "Stream", "Timing", "build_design", "lower", "map_network", "stream_beats"]
 
 
 def map_network(network: Network, available: Resources, *, board: str, target_interval: int | None = None) -> Design:

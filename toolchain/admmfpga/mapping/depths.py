@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from admmfpga.blocks import Block, DensePE, Window
+from admmfpga.blocks import Block, DensePE, WidthConverter, Window
 from admmfpga.blocks.base import LUTRAM_DEPTH
 from admmfpga.mapping.design import Stage, Timing
 from admmfpga.mapping.schedule import Link, pipeline_timing
@@ -38,7 +38,7 @@ def size_fifos(stages: Sequence[Stage]) -> tuple[list[Stage], Timing]:
     lean = list(stages)
     goal = max(stage.block.cycles for stage in lean)
     timing = pipeline_timing(links(lean))
-    if timing.frame_interval == goal:
+    if _reached(timing, goal):
         return lean, timing
     needs: dict[int, int] = {}
     for position in range(len(lean)):
@@ -50,7 +50,7 @@ def size_fifos(stages: Sequence[Stage]) -> tuple[list[Stage], Timing]:
         for index, depth in needs.items():
             sized[index] = _with_depth(sized[index], depth * factor)
         timing = pipeline_timing(links(sized))
-        if timing.frame_interval == goal:
+        if _reached(timing, goal):
             break
     # The dearest FIFO first; what it gives back the cheaper ones keep.
     for index in sorted(needs, key=lambda i: -sized[i].block.out_depth * sized[i].block.sink.width):
@@ -65,8 +65,12 @@ def _needs(stages: Sequence[Stage], position: int) -> Iterator[tuple[int, int]]:
         return
     before = stages[position - 1].block
     if isinstance(block, Window):
-        _, pixels = _longest_gap(block)
+        gap, pixels = _longest_gap(block)
         yield position - 1, pixels + before.full_rate_depth
+        behind = stages[position + 1].block
+        if isinstance(behind, WidthConverter) and behind.in_lanes > behind.out_lanes:
+            # A converter that is busy all the time fills no FIFO behind it; windows have to wait in front of it.
+            yield position, -(-gap * behind.out_lanes // behind.in_lanes) + block.full_rate_depth
     elif isinstance(block, DensePE):
         # The array takes a vector in one burst of `synapse_folds` beats and then works on it for `neuron_folds` times
         # as long: the next vector waits meanwhile, and as many more as the window unit's longest gap lasts.
@@ -95,9 +99,13 @@ def _trim(stages: list[Stage], index: int, timing: Timing) -> tuple[list[Stage],
         trial = list(stages)
         trial[index] = _with_depth(trial[index], depth)
         measured = pipeline_timing(links(trial))
-        if measured.frame_interval <= timing.frame_interval:
+        if _reached(measured, timing.frame_interval):
             return trial, measured
     return stages, timing
+
+
+def _reached(timing: Timing, interval: int) -> bool:
+    return timing.frame_interval <= interval and timing.settled_frames > 0
 
 
 def _with_depth(stage: Stage, depth: int) -> Stage:

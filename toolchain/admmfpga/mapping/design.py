@@ -69,7 +69,7 @@ class Timing:
     Attributes:
         latency: first input beat taken to first output beat given, first frame after reset.
         frame_interval: between the ends of consecutive frames in steady state.
-        settled_frames: frames after which that state is reached.
+        settled_frames: frames after which that state is reached; 0 if frames do not end at one interval.
     """
 
     latency: int

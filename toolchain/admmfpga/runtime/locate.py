@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from admmfpga.codegen.frames import to_beats
-from admmfpga.mapping import Design, Stage
+from admmfpga.mapping import Design, Stage, stream_beats
 from admmfpga.network import IntArray
 from admmfpga.packing import unpack_words
 from admmfpga.tools.csim import CSimulation
@@ -53,16 +53,6 @@ class Difference:
         return Difference(frame, "output", "axis_output", index, expected, got)
 
 
-def expected_streams(design: Design, codes: IntArray) -> dict[str, IntArray]:
-    """Beats of every stream for one frame of input codes (*shape), by the blocks' Python models."""
-    axis_in = design.formats[0]
-    lanes = codes.reshape(-1, axis_in.lanes)
-    streams = {"s_axis": lanes}
-    for stage in design.stages:
-        streams[stage.outputs[0]] = stage.block.execute(streams[stage.inputs[0]], stage.contents)
-    return streams
-
-
 def locate(simulation: Simulation, name: str) -> Difference:
     """Run the first differing frame again with a trace of every stream and find where it parts from the model.
 
@@ -97,7 +87,7 @@ def first_difference(
     design: Design, codes: IntArray, folder: Path
 ) -> tuple[Stage, tuple[int, ...], int, int | None] | None:
     """(stage, index, expected, got) of the first stream in pipeline order whose trace differs; None if none does."""
-    streams = expected_streams(design, codes)
+    streams = stream_beats(design, codes)
     for stage in design.stages:
         name = stage.outputs[0]
         path = folder / f"{name}.hex"

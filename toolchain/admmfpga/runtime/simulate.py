@@ -20,7 +20,7 @@ from admmfpga.tools.verilated import Verilated
 Progress = Callable[..., None]
 
 IMPLEMENTATIONS = ("reference", "hls", "rtl", "hls_dpi")
-"""reference: numpy; hls: C++ compiled with g++; rtl: Verilator; hls_dpi: the C++ inside Verilator behind the AXI ports."""
+"""reference: numpy; hls: C++ compiled with g++; rtl: Verilator; hls_dpi: that C++ in Verilator behind the AXI ports."""
 
 
 @dataclass(eq=False)
@@ -121,7 +121,7 @@ class Simulation:
         if name == "rtl" and not stall_percent:
             outcome.expected_latency = design.timing.latency
             # A pipeline needs some frames to reach its steady state; the model knows when.
-            if result.frame_interval is not None and len(self.codes) >= design.timing.settled_frames:
+            if result.frame_interval is not None and len(self.codes) >= design.timing.settled_frames > 0:
                 outcome.expected_interval = design.timing.frame_interval
         if outcome.mismatches:
             outcome.difference = locate(self, name)

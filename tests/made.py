@@ -1,0 +1,178 @@
+"""Networks and designs that tests make themselves: small, random, reproducible."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from admmfpga.mapping import Design, Folding, build_design
+from admmfpga.mapping.lowering import foldings, hardware_nodes
+from admmfpga.network import (
+    Conv,
+    Dense,
+    Flatten,
+    IntArray,
+    IntType,
+    MaxPool,
+    Network,
+    Node,
+    Requantization,
+    Rescale,
+    Tensor,
+    fixed_point,
+    window_positions,
+)
+
+
+class NetworkMaker:
+    """Builds a chain of layers with random weights, keeping track of shapes and types."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: IntType, rng: np.random.Generator, name: str = "made") -> None:
+        self.rng = rng
+        self.network = Network(name, ("input",), ())
+        self.network.tensors["input"] = Tensor("input", shape, dtype)
+        self.last = "input"
+
+    @property
+    def tensor(self) -> Tensor:
+        return self.network.tensors[self.last]
+
+    def _add(self, node: Node, shape: tuple[int, ...], dtype: IntType) -> NetworkMaker:
+        self.network.nodes.append(node)
+        self.network.tensors[node.output] = Tensor(node.output, shape, dtype)
+        self.last = node.output
+        return self
+
+    def requantization(self, columns: int, channels: int, dtype: IntType, weight_bits: int) -> Requantization:
+        """Scales that spread the accumulators over the output's range; now and then a clip as a Relu makes it."""
+        rng, source = self.rng, self.tensor.dtype
+        spread = np.sqrt(columns) * 2.0 ** (weight_bits - 1) * 2.0**source.bits / 3
+        ratio = 2.0**dtype.bits / spread * rng.uniform(0.3, 1.0, channels)
+        if rng.integers(4) == 0:
+            ratio = np.full(channels, 2.0 ** np.round(np.log2(ratio[0])))
+        multiplier, shift = fixed_point(ratio)
+        bias = rng.integers(-int(spread / 4) - 1, int(spread / 4) + 2, channels)
+        zero_point = int(rng.integers(dtype.min, dtype.max, endpoint=True)) if rng.integers(2) else 0
+        low = max(dtype.min, zero_point) if rng.integers(2) else dtype.min
+        return Requantization(bias, multiplier, shift, zero_point, low, dtype.max, dtype)
+
+    def weights(self, *shape: int, bits: int) -> IntArray:
+        top = (1 << (bits - 1)) - 1
+        return self.rng.integers(-top, top, shape, endpoint=True)
+
+    def conv(
+        self,
+        channels: int,
+        kernel: tuple[int, int],
+        strides: tuple[int, int] = (1, 1),
+        pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+        dtype: IntType | None = None,
+        bits: int = 8,
+    ) -> NetworkMaker:
+        source, dtype = self.tensor, dtype or IntType(8, False)
+        height, width = window_positions(source.shape[:2], kernel, strides, pads)
+        weights = self.weights(channels, *kernel, source.channels, bits=bits)
+        rule = self.requantization(weights[0].size, channels, dtype, bits)
+        name = f"conv{len(self.network.nodes)}"
+        pad_value = int(self.rng.integers(source.dtype.min, source.dtype.max, endpoint=True))
+        node = Conv(name, (self.last,), f"{name}_out", weights, strides, pads, pad_value, rule)
+        return self._add(node, (height, width, channels), dtype)
+
+    def pool(
+        self, kernel: tuple[int, int], strides: tuple[int, int], pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    ) -> NetworkMaker:
+        source = self.tensor
+        height, width = window_positions(source.shape[:2], kernel, strides, pads)
+        name = f"pool{len(self.network.nodes)}"
+        node = MaxPool(name, (self.last,), f"{name}_out", kernel, strides, pads)
+        return self._add(node, (height, width, source.channels), source.dtype)
+
+    def flatten(self) -> NetworkMaker:
+        name = f"flatten{len(self.network.nodes)}"
+        return self._add(Flatten(name, (self.last,), f"{name}_out"), (self.tensor.elements,), self.tensor.dtype)
+
+    def dense(self, rows: int, dtype: IntType | None = None, bits: int = 8) -> NetworkMaker:
+        dtype = dtype or IntType(8, False)
+        weights = self.weights(rows, self.tensor.elements, bits=bits)
+        rule = self.requantization(weights.shape[1], rows, dtype, bits)
+        name = f"fc{len(self.network.nodes)}"
+        return self._add(Dense(name, (self.last,), f"{name}_out", weights, rule), (rows,), dtype)
+
+    def rescale(self, dtype: IntType) -> NetworkMaker:
+        source = self.tensor
+        channels = source.channels
+        multiplier, shift = fixed_point(self.rng.uniform(0.2, 2.0, channels))
+        bias = np.full(channels, -int(self.rng.integers(source.dtype.min, source.dtype.max, endpoint=True)))
+        rule = Requantization(bias, multiplier, shift, 0, dtype.min, dtype.max, dtype)
+        name = f"rescale{len(self.network.nodes)}"
+        return self._add(Rescale(name, (self.last,), f"{name}_out", rule), source.shape, dtype)
+
+    def done(self) -> Network:
+        self.network.outputs = (self.last,)
+        self.network.verify()
+        return self.network
+
+
+def lenet5(rng: np.random.Generator) -> Network:
+    """LeNet-5 (20-50-500-10) with random 8-bit weights."""
+    maker = NetworkMaker((28, 28, 1), IntType(8, False), rng, "lenet5")
+    maker.conv(20, (5, 5)).pool((2, 2), (2, 2)).conv(50, (5, 5)).pool((2, 2), (2, 2)).flatten()
+    return maker.dense(500).dense(10, IntType(8, True)).done()
+
+
+def random_type(rng: np.random.Generator) -> IntType:
+    return IntType(int(rng.integers(2, 9)), bool(rng.integers(2)))
+
+
+def random_network(rng: np.random.Generator) -> Network:
+    """One to five layers of random kinds, shapes, widths, strides and padding; small enough for RTL simulation."""
+    if rng.integers(4) == 0:
+        maker = NetworkMaker((int(rng.integers(1, 25)),), random_type(rng), rng)
+    else:
+        height, width, channels = (int(v) for v in rng.integers([1, 1, 1], [10, 10, 7]))
+        maker = NetworkMaker((height, width, channels), random_type(rng), rng)
+        for _ in range(rng.integers(1, 4)):
+            _random_image_layer(maker, rng)
+        maker.flatten()
+    if rng.integers(3) or len(maker.tensor.shape) == 3:
+        for _ in range(rng.integers(1, 3)):
+            maker.dense(int(rng.integers(1, 13)), random_type(rng), bits=int(rng.integers(2, 9)))
+    if not any(node.op != "Flatten" for node in maker.network.nodes):
+        maker.dense(3)
+    return maker.done()
+
+
+def _random_image_layer(maker: NetworkMaker, rng: np.random.Generator) -> None:
+    height, width, _ = maker.tensor.shape
+    kernel = tuple(int(rng.integers(1, min(4, size + 2))) for size in (height, width))
+    pads = [int(rng.integers(0, k)) for k in (*kernel, *kernel)]
+    for axis, size in enumerate((height, width)):
+        while size + pads[axis] + pads[axis + 2] < kernel[axis]:
+            pads[axis if pads[axis] <= pads[axis + 2] else axis + 2] += 1
+    strides = tuple(int(v) for v in rng.integers(1, 4, 2))
+    kind = rng.integers(8)
+    if kind == 0:
+        maker.rescale(random_type(rng))
+    elif kind <= 2:
+        maker.pool(kernel, strides, tuple(pads))
+    else:
+        maker.conv(
+            int(rng.integers(1, 9)), kernel, strides, tuple(pads), random_type(rng), bits=int(rng.integers(2, 9))
+        )
+
+
+def random_foldings(network: Network, rng: np.random.Generator) -> dict[str, Folding]:
+    chosen = {}
+    for node in hardware_nodes(network):
+        options = list(foldings(network, node))
+        chosen[node.name] = options[rng.integers(len(options))]
+    return chosen
+
+
+def random_design(rng: np.random.Generator) -> Design:
+    network = random_network(rng)
+    return build_design(network, random_foldings(network, rng))
+
+
+def random_frames(network: Network, count: int, rng: np.random.Generator) -> IntArray:
+    source = network.tensors[network.inputs[0]]
+    return rng.integers(source.dtype.min, source.dtype.max, (count, *source.shape), endpoint=True)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import lenet5
 
 from admmfpga.blocks import Resources
 from admmfpga.errors import UserError
 from admmfpga.mapping import map_network
 from admmfpga.mapping.folding import Candidate, Folding, divisors, exceeded, fold, pareto, usable
+from made import lenet5
 
 PYNQ = Resources(53200, 106400, 280, 220)
 

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from made import NetworkMaker, lenet5, random_design, random_foldings, random_frames
 
+from admmfpga.blocks import Port
 from admmfpga.codegen.frames import from_beats, to_beats
 from admmfpga.errors import UserError
 from admmfpga.mapping import build_design, stream_beats
 from admmfpga.mapping.lowering import candidates, converters, hardware_nodes, parts
-from admmfpga.blocks import Port
 from admmfpga.network import IntType
 from admmfpga.network.reference import run
+from made import NetworkMaker, lenet5, random_design, random_foldings, random_frames
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -4,12 +4,12 @@ from collections import deque
 
 import numpy as np
 import pytest
-from made import lenet5, random_design
 
 from admmfpga.blocks import Resources
 from admmfpga.mapping import map_network
 from admmfpga.mapping.depths import links
 from admmfpga.mapping.schedule import output_times, pipeline_timing
+from made import lenet5, random_design
 
 
 def simulate(chain, frames):

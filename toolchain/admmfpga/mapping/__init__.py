@@ -10,7 +10,18 @@ from admmfpga.mapping.lowering import axis_formats, candidates, hardware_nodes, 
 from admmfpga.mapping.streams import stream_beats
 from admmfpga.network import Network
 
-__all__ = ["AxisFormat", "Design", "Folding", "Stage", "Stream", "Timing", "build_design", "lower", "map_network", "stream_beats"]
+__all__ = [
+    "AxisFormat",
+    "Design",
+    "Folding",
+    "Stage",
+    "Stream",
+    "Timing",
+    "build_design",
+    "lower",
+    "map_network",
+    "stream_beats",
+]
 
 
 def map_network(network: Network, available: Resources, *, board: str, target_interval: int | None = None) -> Design:

@@ -44,16 +44,16 @@ def size_fifos(stages: Sequence[Stage]) -> tuple[list[Stage], Timing]:
     for position in range(len(lean)):
         for index, depth in _needs(lean, position):
             needs[index] = max(depth, needs.get(index, 0))
-    needs = {index: depth for index, depth in needs.items() if depth > lean[index].block.out_depth}
-    for factor in (1, 2, 4):
-        sized = list(lean)
-        for index, depth in needs.items():
-            sized[index] = _with_depth(sized[index], depth * factor)
+    # Rarely a gap shows at another place still (a converter that only just keeps up): then every FIFO may grow.
+    everywhere = {index: max(needs.get(index, 0), LUTRAM_DEPTH) for index in range(len(lean))}
+    for trial in (needs, {index: 2 * depth for index, depth in needs.items()}, everywhere):
+        grown = {index: depth for index, depth in trial.items() if depth > lean[index].block.out_depth}
+        sized = [_with_depth(stage, grown.get(i, stage.block.out_depth)) for i, stage in enumerate(lean)]
         timing = pipeline_timing(links(sized))
         if _reached(timing, goal):
             break
     # The dearest FIFO first; what it gives back the cheaper ones keep.
-    for index in sorted(needs, key=lambda i: -sized[i].block.out_depth * sized[i].block.sink.width):
+    for index in sorted(grown, key=lambda i: -sized[i].block.out_depth * sized[i].block.sink.width):
         sized, timing = _trim(sized, index, timing)
     return sized, timing
 

@@ -1,0 +1,54 @@
+// Sum of INPUTS signed numbers, one register a level: valid ceil(log2(INPUTS)) cycles later, 0 for one input.
+// Sums grow by one bit a level until they have OUT_BITS; from there on they are exact modulo 2**OUT_BITS.
+`default_nettype none
+
+module adder_tree #(
+    // Numbers, lane 0 in the least significant bits.
+    parameter int INPUTS = 4,
+    parameter int IN_BITS = 16,
+    parameter int OUT_BITS = 18
+) (
+    input  wire                              clk,
+    input  wire         [INPUTS*IN_BITS-1:0] in_data,
+    output wire  signed [      OUT_BITS-1:0] sum
+);
+
+  if (INPUTS < 1 || IN_BITS < 1 || OUT_BITS < 1) begin : g_illegal
+    $fatal(1, "adder_tree: INPUTS and widths must be positive");
+  end
+
+  localparam int LEVELS = $clog2(INPUTS);
+
+  for (genvar level = 0; level <= LEVELS; level++) begin : g_level
+    localparam int NODES = (INPUTS + (1 << level) - 1) >> level;
+    localparam int BITS = IN_BITS + level < OUT_BITS ? IN_BITS + level : OUT_BITS;
+    wire signed [BITS-1:0] node[NODES];
+    if (level == 0) begin : g_leaves
+      for (genvar i = 0; i < NODES; i++) begin : g_node
+        wire signed [IN_BITS-1:0] leaf = in_data[i*IN_BITS+:IN_BITS];
+        assign node[i] = BITS'(leaf);
+      end
+    end else begin : g_sums
+      localparam int BELOW = (INPUTS + (1 << (level - 1)) - 1) >> (level - 1);
+      for (genvar i = 0; i < NODES; i++) begin : g_node
+        logic signed [BITS-1:0] result;
+        if (2 * i + 1 < BELOW) begin : g_pair
+          always_ff @(posedge clk) result <= BITS'(g_level[level-1].node[2*i]) + BITS'(g_level[level-1].node[2*i+1]);
+        end else begin : g_single
+          always_ff @(posedge clk) result <= BITS'(g_level[level-1].node[2*i]);
+        end
+        assign node[i] = result;
+      end
+    end
+  end
+
+  assign sum = OUT_BITS'(g_level[LEVELS].node[0]);
+
+  // Without levels there is no register.
+  if (LEVELS == 0) begin : g_no_clock
+    wire unused_clk = clk;
+  end
+
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,43 @@
+// Simple dual-port memory, one clock: synchronous write, synchronous read. A read of the address that is being written
+// gives the old word.
+`default_nettype none
+
+module ram #(
+    // Bits of a word.
+    parameter int WIDTH = 8,
+    // Words, any number from 1.
+    parameter int DEPTH = 16,
+    // 1: block RAM, 0: LUT-RAM with an output register. Same timing.
+    parameter int BLOCK_RAM = 0,
+    localparam int ADDRESS_BITS = DEPTH > 1 ? $clog2(DEPTH) : 1
+) (
+    input  wire                     clk,
+    input  wire                     write,
+    input  wire  [ADDRESS_BITS-1:0] write_address,
+    input  wire  [       WIDTH-1:0] write_data,
+    input  wire                     read,
+    input  wire  [ADDRESS_BITS-1:0] read_address,
+    output logic [       WIDTH-1:0] read_data
+);
+
+  if (WIDTH < 1 || DEPTH < 1) begin : g_illegal
+    $fatal(1, "ram: WIDTH and DEPTH must be positive");
+  end
+
+  if (BLOCK_RAM != 0) begin : g_block
+    (* ram_style = "block" *) logic [WIDTH-1:0] memory[DEPTH];
+    always_ff @(posedge clk) begin
+      if (write) memory[write_address] <= write_data;
+      if (read) read_data <= memory[read_address];
+    end
+  end else begin : g_distributed
+    (* ram_style = "distributed" *) logic [WIDTH-1:0] memory[DEPTH];
+    always_ff @(posedge clk) begin
+      if (write) memory[write_address] <= write_data;
+      if (read) read_data <= memory[read_address];
+    end
+  end
+
+endmodule
+
+`default_nettype wire

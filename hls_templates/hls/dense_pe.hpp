@@ -1,0 +1,72 @@
+// Dense PE array: PE x SIMD multipliers over the GEMM view of a layer. One call, one frame.
+//
+// In row group 0 a vector's beats come from the stream and are kept; the other groups read them back. The weights of
+// one step are one word of the ROM.
+#ifndef ADMMFPGA_DENSE_PE_HPP
+#define ADMMFPGA_DENSE_PE_HPP
+
+#include <ap_int.h>
+#include <hls_stream.h>
+
+#include "lanes.hpp"
+
+// P: PE, SIMD, NEURON_FOLDS, SYNAPSE_FOLDS, IN_BITS, IN_SIGNED, WEIGHT_BITS, ACC_BITS, USE_DSP, VECTORS,
+// weights(address, chunk).
+template <class P>
+void dense_pe(hls::stream<ap_uint<P::SIMD * P::IN_BITS> >& in, hls::stream<ap_uint<P::PE * P::ACC_BITS> >& out) {
+  typedef typename lanes::Integer<P::IN_BITS, P::IN_SIGNED != 0>::type Activation;
+  typedef typename lanes::Integer<P::WEIGHT_BITS, true>::type Weight;
+  typedef typename lanes::Integer<P::IN_BITS + P::WEIGHT_BITS, true>::type Product;
+  typedef typename lanes::Integer<P::ACC_BITS, true>::type Accumulator;
+  const int CHUNKS = lanes::Chunks<P::PE * P::SIMD, P::WEIGHT_BITS>::COUNT;
+
+  ap_uint<P::SIMD * P::IN_BITS> kept[P::SYNAPSE_FOLDS];
+  Accumulator sum[P::PE];
+#pragma HLS ARRAY_PARTITION variable=sum complete dim=1
+  int neuron_fold = 0, synapse_fold = 0, address = 0;
+  for (int step = 0; step < P::VECTORS * P::NEURON_FOLDS * P::SYNAPSE_FOLDS; ++step) {
+#pragma HLS PIPELINE II=1
+    ap_uint<P::SIMD * P::IN_BITS> word = 0;
+    if (neuron_fold == 0) {
+      word = in.read();
+      kept[synapse_fold] = word;
+    } else {
+      word = kept[synapse_fold];
+    }
+    Activation activation[P::SIMD];
+#pragma HLS ARRAY_PARTITION variable=activation complete dim=1
+    lanes::unpack<P::SIMD, P::IN_BITS, P::IN_SIGNED != 0>(word, activation);
+
+    unsigned long long chunk[CHUNKS];
+#pragma HLS ARRAY_PARTITION variable=chunk complete dim=1
+    Weight weight[P::PE * P::SIMD];
+#pragma HLS ARRAY_PARTITION variable=weight complete dim=1
+    for (int i = 0; i < CHUNKS; ++i) {
+      chunk[i] = P::weights(address, i);
+    }
+    lanes::unpack_chunks<P::PE * P::SIMD, P::WEIGHT_BITS, true>(chunk, weight);
+
+    for (int pe = 0; pe < P::PE; ++pe) {
+      // The tree of products is outside the loop-carried sum, which is one adder.
+      Accumulator dot = 0;
+      for (int i = 0; i < P::SIMD; ++i) {
+        dot += lanes::Multiplier<P::USE_DSP != 0>::template product<Product>(activation[i], weight[pe * P::SIMD + i]);
+      }
+      const Accumulator before = synapse_fold == 0 ? (Accumulator)0 : (Accumulator)sum[pe];
+      sum[pe] = before + dot;
+    }
+    if (synapse_fold == P::SYNAPSE_FOLDS - 1) {
+      out.write(lanes::pack<P::PE, P::ACC_BITS>(sum));
+    }
+
+    address = address == P::NEURON_FOLDS * P::SYNAPSE_FOLDS - 1 ? 0 : address + 1;
+    if (synapse_fold < P::SYNAPSE_FOLDS - 1) {
+      ++synapse_fold;
+    } else {
+      synapse_fold = 0;
+      neuron_fold = neuron_fold == P::NEURON_FOLDS - 1 ? 0 : neuron_fold + 1;
+    }
+  }
+}
+
+#endif

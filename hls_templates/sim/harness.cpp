@@ -158,7 +158,7 @@ int main(int argc, char** argv) {
 
   Simulation sim;
   sim.reset();
-  sim.write(CONTROL_OFFSET, CONTROL_AP_START | CONTROL_AUTO_RESTART);
+  sim.write(ADMMFPGA_CONTROL, ADMMFPGA_CONTROL_AP_START | ADMMFPGA_CONTROL_AUTO_RESTART);
   sim.idle(settle);
 
   uint64_t sent = 0, received = 0, last_move = sim.cycle;
@@ -203,7 +203,7 @@ int main(int argc, char** argv) {
   }
   sim->s_axis_tvalid = 0;
   sim->m_axis_tready = 0;
-  for (uint32_t address : {FRAMES_IN_OFFSET, FRAMES_OUT_OFFSET, LATENCY_OFFSET, INTERVAL_OFFSET, ERROR_OFFSET})
+  for (uint32_t address : {ADMMFPGA_FRAMES_IN, ADMMFPGA_FRAMES_OUT, ADMMFPGA_LATENCY, ADMMFPGA_INTERVAL, ADMMFPGA_ERROR})
     times.push_back(sim.read(address));
   if (!save(argv[8], output) || !save(argv[9], times)) {
     std::fprintf(stderr, "cannot write the results\n");

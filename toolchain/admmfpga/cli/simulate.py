@@ -87,7 +87,8 @@ def command(
     else:
         click.echo(format_verification(verification))
         for name, found in protocol.items():
-            click.echo(f"{name}: cocotb, {found['frames']} frames, {found['tests']} tests under random stalls: passed")
+            verdict = f"{found['failed']} of {found['tests']} tests failed" if found["failed"] else "passed"
+            click.echo(f"{name}: cocotb bench, {found['tests']} tests, {found['frames']} frames, random stalls: {verdict}")
         timing = opened.design.timing
         click.echo(f"closed forms: latency {timing.latency:,}, frame interval {timing.frame_interval:,} cycles")
     for text in problems:

@@ -74,7 +74,7 @@ def locate(simulation: Simulation, name: str) -> Difference:
         csim = CSimulation(build.folder, build.work / "csim")
         csim.compile(trace=True)
         csim.run(beats, 1, trace=True)
-        folder = csim.trace_folder
+        folder = csim.work / "trace"
     found = first_difference(design, codes[0], folder)
     if found is None:
         # Only the sequence of frames shows it; what is known is the output.

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from admmfpga.codegen.frames import Beats, from_beats, to_beats
+from admmfpga.codegen.rtl import TOP
 from admmfpga.network import IntArray
 from admmfpga.network.reference import run
 from admmfpga.runtime.build import Build
 from admmfpga.runtime.images import accuracy
 from admmfpga.runtime.locate import Difference, locate
+from admmfpga.tools.cocotb_bench import first_complaint, run_bench
 from admmfpga.tools.csim import CSimulation
-from admmfpga.tools.verilated import Verilated
+from admmfpga.tools.verilated import Verilated, link_memories, sources
 
 Progress = Callable[..., None]
 
@@ -33,6 +35,7 @@ class Outcome:
         latency_cycles, frame_interval_cycles: measured; None where there is no clock (or one frame only).
         expected_latency, expected_interval: from the blocks' closed forms, None where they do not apply.
         difference: where it first differs.
+        protocol: what the cocotb bench found wrong.
     """
 
     frames: int
@@ -43,11 +46,12 @@ class Outcome:
     expected_latency: int | None = None
     expected_interval: int | None = None
     difference: Difference | None = None
+    protocol: list[str] = field(default_factory=list)
 
     @property
     def problems(self) -> list[str]:
         """What is wrong, one line each."""
-        found = []
+        found = list(self.protocol)
         if self.mismatches:
             found.append(f"{self.mismatches} of {self.frames} frames differ; {self.difference}")
         if self.expected_latency is not None and self.latency_cycles != self.expected_latency:
@@ -94,8 +98,11 @@ class Simulation:
         simulation = CSimulation(self.build.folder, self.build.work / "csim")
         self.progress("compiling the HLS C++")
         simulation.compile()
-        self.progress("HLS C++ (g++)")
-        beats = simulation.run(self.input_beats, len(self.codes))
+        beats = simulation.run(
+            self.input_beats,
+            len(self.codes),
+            progress=lambda done: self.progress("HLS C++ (g++)", done, len(self.codes)),
+        )
         outcome = self._compare("hls", beats)
         if outcome.mismatches:
             outcome.difference = locate(self, "hls")
@@ -126,6 +133,41 @@ class Simulation:
         if outcome.mismatches:
             outcome.difference = locate(self, name)
         return outcome
+
+    def run_protocol(self, name: str, frames: int) -> dict[str, int]:
+        """The cocotb bench under random stalls on the first frames; see rtl_tests/accelerator_bench.py.
+
+        Returns:
+            number of frames and of tests.
+        """
+        design = self.build.design
+        frames = min(frames, len(self.codes))
+        self.progress(f"cocotb bench under stalls ({name})")
+        axis_in, axis_out = design.formats
+        folder = self.build.work / f"{name}_cocotb"
+        link_memories(self.build.folder, folder)
+        np.savez(
+            folder / "bench.npz",
+            input=self.input_beats[:frames],
+            output=to_beats(self.expected[:frames], axis_out),
+            in_bytes=axis_in.width // 8,
+            out_bytes=axis_out.width // 8,
+            model=int(self.build.imported.sha256[:8], 16),
+        )
+        files, arguments = sources(self.build.folder, name)
+        result = run_bench(
+            "accelerator_bench",
+            top=TOP,
+            sources=files,
+            build_dir=self.build.work / f"{name}_cocotb_model",
+            test_dir=folder,
+            build_args=arguments,
+        )
+        outcome = self.outcomes[name]
+        if result.failed:
+            complaint = first_complaint(result.log)
+            outcome.protocol.append(f"cocotb: {', '.join(result.failed)} failed: {complaint} (log: {result.log})")
+        return {"frames": frames, "tests": len(result.tests), "failed": len(result.failed)}
 
     def _compare(self, name: str, beats: Beats) -> Outcome:
         design = self.build.design

@@ -41,7 +41,7 @@ REGISTERS = (
         (
             Field("AP_START", 0, "rw", "admit one frame; clears itself when the frame's last input beat is taken"),
             Field("AP_DONE", 1, "cor", "a frame's last output beat has left"),
-            Field("AP_IDLE", 2, "ro", "no frame is inside"),
+            Field("AP_IDLE", 2, "ro", "no frame is inside or admitted"),
             Field("AP_READY", 3, "cor", "a frame's last input beat was taken"),
             Field("AUTO_RESTART", 7, "rw", "admit frames back to back"),
         ),

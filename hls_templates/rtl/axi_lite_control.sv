@@ -35,7 +35,10 @@ module axi_lite_control
     output logic [             1:0] s_axi_rresp,
     output logic                    s_axi_rvalid,
     input  wire                     s_axi_rready,
+    // The name is the one that Vitis HLS gives; only some C++ compilers know it as a word.
+    // verilator lint_off SYMRSVDWORD
     output logic                    interrupt,
+    // verilator lint_on SYMRSVDWORD
     // A frame may be admitted.
     output wire                     start,
     // Pulses in the cycle of the handshake: input beat, last input beat, wrong TLAST, last and first output beat.

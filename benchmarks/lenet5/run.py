@@ -1,0 +1,182 @@
+"""LeNet-5 on MNIST: reproduces the rows of the published table and writes results.json.
+
+    python benchmarks/lenet5/run.py --row ns71 --seed 0
+
+Every row is a recipe of recipes/, run on all 60,000 training images; accuracies are on all 10,000 test images, with the
+weights of the last epoch (no choice is made on the test set). Rows that start from another row's result run that row
+first, or take it from the working folder. Killed at any moment, the same command goes on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "toolchain"))
+
+from admmfpga.compress import checkpoint, finish, loop, models, recipe, structure  # noqa: E402
+from admmfpga.compress.data import TrainingData, load  # noqa: E402
+
+WEIGHTS = 430_500
+"""Of LeNet-5 without biases; every rate refers to it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Attributes:
+        start: the row whose result it starts from, and which of its weights; None trains from scratch.
+        accuracy_float: the milestone whose accuracy is the row's float accuracy.
+    """
+
+    start: tuple[str, str] | None
+    accuracy_float: str
+
+
+ROWS = {
+    "base": Row(None, "float"),
+    "ns71": Row(("base", "float"), "pruned"),
+    "ns167": Row(("ns71", "pruned"), "pruned"),
+    "ns348": Row(("ns167", "pruned"), "pruned"),
+    "structured": Row(("base", "float"), "pruned"),
+    "binary": Row(("base", "float"), "quantized"),
+    "ns71-quant": Row(("ns71", "pruned"), "quantized"),
+    "structured-quant": Row(("structured", "pruned"), "quantized"),
+}
+
+
+def scaled(one: recipe.Recipe, factor: float, seed: int) -> recipe.Recipe:
+    """The recipe with all its epochs and iterations scaled, and a seed."""
+
+    def times(count: int) -> int:
+        return max(1, round(count * factor)) if count else 0
+
+    def phase(old: recipe.Phase) -> recipe.Phase:
+        return dataclasses.replace(old, epochs=times(old.epochs))
+
+    def admm(old: recipe.Admm) -> recipe.Admm:
+        return dataclasses.replace(old, iterations=times(old.iterations))
+
+    return dataclasses.replace(
+        one,
+        train=dataclasses.replace(one.train, seed=seed),
+        pretrain=phase(one.pretrain),
+        steps=tuple(dataclasses.replace(s, admm=admm(s.admm), retrain=phase(s.retrain)) for s in one.steps),
+        quantize=dataclasses.replace(one.quantize, admm=admm(one.quantize.admm), retrain=phase(one.quantize.retrain)),
+        activations=dataclasses.replace(one.activations, epochs=times(one.activations.epochs)),
+    )
+
+
+def run_row(name: str, seed: int, factor: float, work: Path, data: TrainingData) -> dict[str, Any]:
+    """Run one row, after what it starts from.
+
+    Returns:
+        The row's summary; "seconds" adds up everything that led to it.
+    """
+    row = ROWS[name]
+    folder = work / f"seed{seed}" / name
+    torch.manual_seed(seed)
+    model = models.lenet5()
+    before = 0.0
+    if row.start is not None:
+        before = run_row(row.start[0], seed, factor, work, data)["seconds"]
+        saved = checkpoint.load(work / f"seed{seed}" / row.start[0] / f"{row.start[1]}.pt")
+        assert saved is not None
+        structure.resize(model, saved["model"])
+        model.load_state_dict(saved["model"])
+    chosen = scaled(recipe.load(ROOT / "recipes" / f"lenet5-{name}.toml"), factor, seed)
+
+    def show(progress: loop.Progress) -> None:
+        print(
+            f"{name} seed {seed}: {progress.stage}, epoch {progress.epoch}/{progress.epochs}, "
+            f"loss {progress.loss:.4f}, accuracy {progress.accuracy:.2f} %, residual {progress.residual:.3f}, "
+            f"{progress.left:.0f} s left",
+            flush=True,
+        )
+
+    run = loop.Run(model, data, chosen, folder, progress=show)
+    run.run()
+    summary = finish.finish(run)
+    return {**summary, "seconds": before + run.seconds}
+
+
+def merge(path: Path, entry: dict[str, Any]) -> None:
+    """Put a row into results.json in place of the same row and seed, atomically."""
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    rows = [one for one in rows if (one["row"], one["seed"]) != (entry["row"], entry["seed"])]
+    rows = sorted([*rows, entry], key=lambda one: (list(ROWS).index(one["row"]), one["seed"]))
+    temporary = path.with_suffix(".new")
+    temporary.write_text("[\n" + ",\n".join("  " + json.dumps(one) for one in rows) + "\n]\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def overhead(data: TrainingData, work: Path) -> float:
+    """Seconds of an ADMM epoch over those of a plain epoch: same loop, same machine, the two alternating."""
+    images = 12_800
+    part = dataclasses.replace(data, train_images=data.train_images[:images], train_labels=data.train_labels[:images])
+    options = recipe.parse(
+        "[[steps]]\nadmm = {iterations = 1}\n[steps.layers]\n"
+        + "\n".join(f'{name} = {{kind = "non-structured", rate = 71}}' for name in ("conv1", "conv2", "fc1", "fc2"))
+    )
+    run = loop.Run(models.lenet5(), part, options, work / "overhead")
+    plain = loop.Stage("plain", 1, None)
+    admm = run.stages[0]
+    plain.begin(run)
+    admm.begin(run)
+    seconds = {plain.name: [], admm.name: []}
+    for turn in range(6):
+        for stage in (plain, admm):
+            started = time.process_time()
+            run._epoch(stage, 0)
+            stage.end_epoch(run, 0)
+            if turn:
+                seconds[stage.name].append(time.process_time() - started)
+    return min(seconds[admm.name]) / min(seconds[plain.name])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--row", choices=list(ROWS), action="append", default=[])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs-scale", type=float, default=1.0, help="of all epochs; below 1 for a quick look")
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "lenet5", help="checkpoints and models")
+    parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results.json"))
+    parser.add_argument("--overhead", action="store_true", help="print the cost of ADMM over a plain epoch")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    data = load("mnist")
+    if arguments.overhead:
+        print(f"ADMM epoch / plain epoch: {overhead(data, arguments.work):.3f}")
+    for name in arguments.row:
+        summary = run_row(name, arguments.seed, arguments.epochs_scale, arguments.work, data)
+        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+        entry = {
+            "row": name,
+            "seed": arguments.seed,
+            "remaining_weights": summary["remaining_weights"],
+            "rate": round(WEIGHTS / summary["remaining_weights"], 1),
+            "bits": {layer["name"]: layer["bits"] for layer in summary["layers"]},
+            "accuracy_float": summary["accuracy"][ROWS[name].accuracy_float],
+            "accuracy_integer": summary["accuracy"]["integer"],
+            "seconds": round(summary["seconds"]),
+            "commit": commit.stdout.strip(),
+        }
+        print(json.dumps(entry), flush=True)
+        if arguments.epochs_scale == 1.0:
+            merge(arguments.results, entry)
+
+
+if __name__ == "__main__":
+    main()

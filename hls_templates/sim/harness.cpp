@@ -168,7 +168,7 @@ int main(int argc, char** argv) {
     if (!offered) offered = sent < input.size() && !idle_input();
     sim->s_axis_tvalid = offered;
     if (offered) {
-      sim->s_axis_tdata = static_cast<decltype(sim->s_axis_tdata)>(input[sent]);
+      sim->s_axis_tdata = input[sent];
       sim->s_axis_tlast = sent % in_beats == in_beats - 1;
     }
     sim->m_axis_tready = !hold_output();

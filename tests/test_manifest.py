@@ -95,6 +95,15 @@ def test_bad_manifest(build: Path, text: str, message: str) -> None:
     assert not is_build_folder(build)
 
 
+def test_ignored_patterns(build: Path) -> None:
+    (build / "vivado.log").write_text("")
+    (build / "vivado_12.backup.log").write_text("")
+    verify_manifest(build, ignore=("vivado*.log",))
+    (build / "memory" / "vivado.log").write_text("")
+    with pytest.raises(UserError, match=r"memory/vivado\.log does not belong"):
+        verify_manifest(build, ignore=("vivado*.log",))
+
+
 def test_no_manifest(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a build folder"):
         verify_manifest(tmp_path)

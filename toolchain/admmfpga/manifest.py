@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -71,7 +72,8 @@ def verify_manifest(folder: Path, ignore: Collection[str] = ()) -> dict[str, Any
     """Check every file of a build folder against its manifest.
 
     Args:
-        ignore: files and folders, relative to `folder`, that may be added, changed or missing, with all below them.
+        ignore: files and folders, relative to `folder`, that may be added, changed or missing, with all below them;
+            *, ? and [] match as in a shell.
 
     Returns:
         The manifest.
@@ -82,11 +84,10 @@ def verify_manifest(folder: Path, ignore: Collection[str] = ()) -> dict[str, Any
     """
     manifest = read_manifest(folder)
     listed: dict[str, dict[str, Any]] = manifest["files"]
-    free = {PurePosixPath(name) for name in ignore}
     present = set(_files(folder))
     for name in sorted(present | set(listed)):
-        path = PurePosixPath(name)
-        if path in free or not free.isdisjoint(path.parents):
+        above = [str(path) for path in (PurePosixPath(name), *PurePosixPath(name).parents)]
+        if any(fnmatchcase(path, pattern) for path in above for pattern in ignore):
             continue
         if name not in present:
             raise UserError(f"{folder / name} is missing", _HINT)

@@ -15,6 +15,9 @@ DMA_CELL = "axi_dma_0"
 BITSTREAM = "accelerator"
 """Names in the block design and of its products, which the Vivado script and the driver share."""
 
+MAX_FRAME_BYTES = (1 << 26) - 1
+"""Longest DMA transfer: the block design's DMA has 26 bits of length."""
+
 HOST_OPS = ("ArgMax", "LogSoftmax", "Softmax")
 """What the driver computes behind the accelerator."""
 
@@ -70,6 +73,7 @@ def _describe(tensor: Tensor, prefix: str, axis: tuple[int, int]) -> dict[str, A
     assert tensor.elements % lanes == 0, (tensor.name, lanes)
     assert container_bits in (8, 16, 32, 64), (tensor.name, container_bits)
     assert container_bits >= tensor.dtype.bits, (tensor.name, container_bits)
+    assert tensor.elements * container_bits // 8 <= MAX_FRAME_BYTES, tensor.name
     shape = tensor.shape
     return {
         "prefix": prefix,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from admmfpga.atomic import atomic_write
-from admmfpga.codegen.build import CONTAINER
+from admmfpga.codegen.render import CONTAINER
 from admmfpga.errors import UserError
 from admmfpga.frontend import Import, load
 from admmfpga.manifest import verify_manifest

@@ -59,10 +59,11 @@ def run_bench(
         runner = get_runner("verilator")
         try:
             runner.build(
-                sources=[path.resolve() for path in sources],
+                sources=[path.resolve() for path in sources if path.suffix != ".cpp"],
                 hdl_toplevel=top,
                 build_dir=build_dir,
-                build_args=["-O3", *build_args],
+                # cocotb's runner takes HDL only as sources; Verilator compiles C++ that it meets as an argument.
+                build_args=["-O3", *build_args, *(str(path.resolve()) for path in sources if path.suffix == ".cpp")],
                 timescale=("1ns", "1ps"),
                 log_file=build_log,
             )

@@ -1,0 +1,157 @@
+"""Whole accelerators: RTL and HLS C++ against the reference, bit for bit, and RTL cycles against the closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from admmfpga.boards import load_board
+from admmfpga.codegen.render import render_design, write_files
+from admmfpga.codegen.frames import from_beats, to_beats
+from admmfpga.codegen.rtl import TOP, compile_order
+from admmfpga.mapping import Design, build_design, map_network
+from admmfpga.mapping.depths import links
+from admmfpga.mapping.schedule import output_times
+from admmfpga.network import IntType
+from admmfpga.network.reference import run
+from admmfpga.tools.cocotb_bench import first_complaint, run_bench
+from admmfpga.tools.csim import CSimulation
+from admmfpga.tools.verilated import Verilated, Verilator, link_memories, sources
+from made import NetworkMaker, lenet5, random_design, random_foldings, random_frames
+
+SHA256 = "89abcdef" * 8
+
+
+def write(design: Design, folder):
+    board = load_board("pynq")
+    write_files(folder, render_design(design, board, board.clock_mhz, SHA256))
+    return folder
+
+
+def results(design: Design, beats):
+    return from_beats(beats, design.formats[1], design.output.dtype, design.output.shape)
+
+
+def check_rtl(design: Design, build, frames: int, rng) -> None:
+    """Bits of every frame and the cycle of every frame's first and last beat, then bits again under stalls."""
+    codes = random_frames(design.network, frames, rng)
+    expected = run(design.network, codes)
+    beats = to_beats(codes, design.formats[0])
+    model = Verilated(build, build, "rtl")
+    model.compile()
+    seen = model.run(beats, out_beats=design.out_beats, settle=design.settle_cycles)
+    np.testing.assert_array_equal(results(design, seen.output), expected)
+    times = output_times(links(design.stages), frames)
+    np.testing.assert_array_equal(seen.first_out - seen.first_in[0], times[:, 0])
+    np.testing.assert_array_equal(seen.last_out - seen.first_in[0], times[:, -1])
+    assert seen.latency == design.timing.latency
+    if frames >= design.timing.settled_frames:
+        assert seen.frame_interval == design.timing.frame_interval
+        assert seen.frame_interval == max(stage.block.cycles for stage in design.stages)
+    assert seen.counters["FRAMES_IN"] == seen.counters["FRAMES_OUT"] == frames
+    assert seen.counters["LATENCY"] == seen.latency
+    assert seen.counters["INTERVAL"] == seen.frame_interval
+    assert seen.counters["ERROR"] == 0
+    for seed in range(3):
+        stalled = model.run(
+            beats, out_beats=design.out_beats, settle=design.settle_cycles, stall_percent=30 + 25 * seed, seed=seed
+        )
+        np.testing.assert_array_equal(results(design, stalled.output), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_random_networks_and_foldings(seed, tmp_path):
+    """Random layers, shapes, widths, strides, padding, PE, SIMD and channel folding."""
+    rng = np.random.default_rng(seed)
+    design = random_design(rng)
+    build = write(design, tmp_path)
+    Verilator().lint(
+        [build / "rtl" / n for n in compile_order([p.name for p in (build / "rtl").iterdir()])],
+        TOP,
+        log=tmp_path / "lint.log",
+    )
+    check_rtl(design, build, 5, rng)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_lenet_shapes_under_random_foldings(seed, tmp_path):
+    """Wide layers with deep FIFOs in block RAM, foldings that nobody would choose."""
+    rng = np.random.default_rng(100 + seed)
+    maker = NetworkMaker((16, 16, 1), IntType(8, False), rng)
+    maker.conv(6, (5, 5)).pool((2, 2), (2, 2)).conv(10, (3, 3), pads=(1, 1, 1, 1)).pool((3, 3), (2, 2)).flatten()
+    network = maker.dense(24).dense(10, IntType(8, True)).done()
+    design = build_design(network, random_foldings(network, rng))
+    check_rtl(design, write(design, tmp_path), 4, rng)
+
+
+@pytest.mark.slow
+def test_random_networks_in_hls(tmp_path):
+    for seed in range(8):
+        rng = np.random.default_rng(200 + seed)
+        design = random_design(rng)
+        build = write(design, tmp_path / str(seed))
+        codes = random_frames(design.network, 5, rng)
+        beats = CSimulation(build, build / "csim").run(to_beats(codes, design.formats[0]), len(codes))
+        np.testing.assert_array_equal(results(design, beats), run(design.network, codes))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A build of a small network with every kind of layer, and the design."""
+    rng = np.random.default_rng(7)
+    maker = NetworkMaker((9, 8, 2), IntType(8, False), rng)
+    maker.conv(6, (3, 3), (1, 1), (1, 1, 1, 1)).pool((2, 2), (2, 2)).rescale(IntType(6, False)).flatten()
+    network = maker.dense(10, IntType(8, True)).done()
+    design = map_network(network, load_board("pynq").resources, board="pynq", target_interval=400)
+    return write(design, tmp_path_factory.mktemp("small")), design
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("implementation", ["rtl", "hls_dpi"])
+def test_protocol(implementation, small, tmp_path):
+    """One cocotb bench over both implementations: stalls, AP_START, reset in a frame, TLAST, counters."""
+    build, design = small
+    codes = random_frames(design.network, 6, np.random.default_rng(8))
+    link_memories(build, tmp_path)
+    axis_in, axis_out = design.formats
+    np.savez(
+        tmp_path / "bench.npz",
+        input=to_beats(codes, axis_in),
+        output=to_beats(run(design.network, codes), axis_out),
+        in_bytes=axis_in.width // 8,
+        out_bytes=axis_out.width // 8,
+        model=int(SHA256[:8], 16),
+    )
+    files, arguments = sources(build, implementation)
+    result = run_bench(
+        "accelerator_bench",
+        top=TOP,
+        sources=files,
+        build_dir=build / f"{implementation}_cocotb",
+        test_dir=tmp_path,
+        build_args=arguments,
+    )
+    assert len(result.tests) >= 7
+    assert not result.failed, first_complaint(result.log)
+
+
+@pytest.mark.slow
+def test_hls_in_verilator_under_the_harness(small):
+    build, design = small
+    codes = random_frames(design.network, 20, np.random.default_rng(9))
+    model = Verilated(build, build, "hls_dpi")
+    model.compile()
+    for stalls in (0, 60):
+        seen = model.run(to_beats(codes, design.formats[0]), out_beats=design.out_beats, settle=0, stall_percent=stalls)
+        np.testing.assert_array_equal(results(design, seen.output), run(design.network, codes))
+
+
+@pytest.mark.slow
+def test_lenet5_on_pynq(tmp_path):
+    """The full-size network: bits, cycles, and the bottleneck's multipliers busy."""
+    rng = np.random.default_rng(0)
+    network = lenet5(rng)
+    design = map_network(network, load_board("pynq").resources, board="pynq")
+    check_rtl(design, write(design, tmp_path), 3, rng)

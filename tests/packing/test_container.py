@@ -149,6 +149,30 @@ def test_forged_equal_names() -> None:
         read_container(checked(data))
 
 
+def lengthened(data: bytearray, last: int, at: int) -> bytes:
+    """8 zero bytes inserted at `at`, the last entry's offset moved by `last` bytes, lengths and checksums right again."""
+    entry = HEADER.size + ENTRY.size
+    values = ENTRY.unpack(bytes(data), entry)
+    data[entry : entry + ENTRY.size] = ENTRY.pack(**{**values, "offset": values["offset"] + last})
+    data[at:at] = bytes(8)
+    header = HEADER.unpack(bytes(data), 0)
+    data[: HEADER.size] = HEADER.pack(**{**header, "length": len(data)})
+    return checked(data)
+
+
+def test_forged_gap_of_zeros() -> None:
+    data = bytearray(write_container(SMALL, MODEL))
+    start = ENTRY.unpack(bytes(data), HEADER.size + ENTRY.size)["offset"]
+    with pytest.raises(UserError, match=r"stray bytes before section conv1\.parameters"):
+        read_container(lengthened(data, 8, start))
+
+
+def test_forged_bytes_behind_the_last_section() -> None:
+    data = bytearray(write_container(SMALL, MODEL))
+    with pytest.raises(UserError, match="8 bytes behind the last section"):
+        read_container(lengthened(data, 0, len(data)))
+
+
 def test_equal_names_are_our_mistake() -> None:
     with pytest.raises(AssertionError):
         write_container([SMALL[0], SMALL[0]], MODEL)

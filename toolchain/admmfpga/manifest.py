@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -107,10 +107,10 @@ def is_build_folder(folder: Path) -> bool:
     return True
 
 
-def _files(folder: Path) -> Iterator[str]:
-    """Names of all files below `folder` but the manifest, relative, with forward slashes, sorted."""
-    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
-    return iter(sorted(name for name in names if name != NAME))
+def _files(folder: Path) -> list[str]:
+    """Names of all files below `folder` but the manifest, relative, with forward slashes."""
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()]
+    return [name for name in names if name != NAME]
 
 
 def _describe(path: Path) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def test_forged_equal_names() -> None:
 
 
 def lengthened(data: bytearray, last: int, at: int) -> bytes:
-    """8 zero bytes inserted at `at`, the last entry's offset moved by `last` bytes, lengths and checksums right again."""
+    """8 zero bytes inserted at `at`, the last entry's offset moved by `last` bytes, all checksums right again."""
     entry = HEADER.size + ENTRY.size
     values = ENTRY.unpack(bytes(data), entry)
     data[entry : entry + ENTRY.size] = ENTRY.pack(**{**values, "offset": values["offset"] + last})

@@ -1,0 +1,198 @@
+"""The walk through an ONNX graph that builds the network, collecting every problem on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from admmfpga.errors import UserError
+from admmfpga.frontend.builder import Builder
+from admmfpga.frontend.constants import evaluate, is_foldable
+from admmfpga.frontend.context import Context, NodeView, int_type, is_plain
+from admmfpga.frontend.operators import AFTER_HOST, REGISTRY, handler
+from admmfpga.frontend.problems import Problem, Unsupported
+from admmfpga.frontend.values import Affine, Codes, Const, GraphInput, HostOutput, QuantConst, Unknown, Value
+from admmfpga.network import HostOp, IntArray, Network
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """What the walk found.
+
+    Attributes:
+        network: None if there are problems.
+        layouts: per network tensor, the stream positions of its ONNX counterpart's elements.
+        input_layout: stream position of each element of the model's input.
+        problems: in graph order.
+        warnings: what the user should know.
+    """
+
+    network: Network | None
+    layouts: Mapping[str, IntArray]
+    input_layout: IntArray
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...]
+
+
+def is_quantized(model: onnx.ModelProto) -> bool:
+    """Whether a model has QuantizeLinear or DequantizeLinear nodes."""
+    return any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node)
+
+
+def import_graph(model: onnx.ModelProto, name: str, *, rehearsal: bool = False) -> Graph:
+    """Build the network of a QDQ model.
+
+    Args:
+        model: as `loading.read_model` leaves it: one input and one output, batch size 1.
+        name: of the network.
+        rehearsal: the model is a float model; find its problems, taking every layer's input and weights as quantized.
+    """
+    walk = _Walk(model, name, rehearsal)
+    for node in model.graph.node:
+        walk.visit(node)
+    network = None if walk.problems else walk.finish()
+    builder = walk.context.builder
+    return Graph(
+        network=None if walk.problems or rehearsal else network,
+        layouts=MappingProxyType(builder.layouts),
+        input_layout=builder.input_layout,
+        problems=tuple(walk.problems),
+        warnings=tuple(dict.fromkeys(builder.warnings)),
+    )
+
+
+class _Walk:
+    def __init__(self, model: onnx.ModelProto, name: str, rehearsal: bool) -> None:
+        self.model = model
+        self.problems: list[Problem] = []
+        self.opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+        values: dict[str, Value] = {i.name: Const(numpy_helper.to_array(i)) for i in model.graph.initializer}
+        self.context = Context(Builder(name), values, rehearsal)
+        self._add_input(model.graph.input[0])
+
+    def _add_input(self, info: onnx.ValueInfoProto) -> None:
+        shape = tuple(d.dim_value for d in info.type.tensor_type.shape.dim)
+        kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(info.type.tensor_type.elem_type))
+        positions = np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
+        value = GraphInput(info.name, shape, positions)
+        if kind.name in ("float16", "float32", "float64"):
+            self.context.values[info.name] = value
+            return
+        try:
+            dtype = int_type(kind)
+        except Unsupported as problem:
+            raise UserError(f"the input {info.name} holds {kind.name}", problem.hint) from None
+        if dtype.bits > 16:
+            raise UserError(f"the input {info.name} holds {dtype}", "use float32, uint8 or int8")
+        codes = self.context.builder.add_input(info.name, value, dtype, 1.0, 0)
+        self.context.values[info.name] = codes
+        self.context.unscaled.add(codes.tensor)
+
+    def visit(self, proto: onnx.NodeProto) -> None:
+        """Give values to a node's outputs; on a problem, note it and go on."""
+        values = self.context.values
+        outputs = [name for name in proto.output if name]
+        try:
+            node = NodeView(self.context, proto)
+            results = self._results(node)
+        except Unsupported as problem:
+            name = proto.name or next(iter(outputs), "")
+            self.problems.append(Problem(name, proto.op_type, problem.message, problem.hint))
+            results = [Unknown() for _ in outputs]
+        for name, result in zip(outputs, results, strict=False):
+            values[name] = result
+        for name in outputs[len(results) :]:
+            values[name] = Unknown()
+
+    def _results(self, node: NodeView) -> list[Value]:
+        proto = node.proto
+        if proto.op_type == "Constant" and proto.domain in ("", "ai.onnx"):
+            return [Const(_constant(node))]
+        given = [value for value in node.inputs if value is not None]
+        domain_is_onnx = proto.domain in ("", "ai.onnx")
+        known = all(isinstance(value, Const | QuantConst) for value in given)
+        # Weights stay integers behind layout operators; other operators work on what they stand for.
+        keeps_codes = proto.op_type in REGISTRY and any(isinstance(value, QuantConst) for value in given[:1])
+        if known and given and domain_is_onnx and is_foldable(proto):
+            moves = proto.op_type in ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity")
+            if proto.op_type != "DequantizeLinear" and not (keeps_codes and moves):
+                return [Const(array) for array in self._evaluate(node)]
+        method = handler(proto.op_type, proto.domain, self.opset)
+        if any(isinstance(value, Unknown) for value in given):
+            return [Unknown()]
+        if any(isinstance(value, HostOutput) for value in given) and proto.op_type not in AFTER_HOST:
+            raise Unsupported("comes after an operator that is left to the host", "cut the model before that operator")
+        result = method(node)
+        if isinstance(result, Affine) and not result.pools:
+            result = replace(result, source=node.output)
+        return [result]
+
+    def _evaluate(self, node: NodeView) -> list[np.ndarray]:
+        arrays = [
+            value.real.astype(np.float32) if isinstance(value, QuantConst) else getattr(value, "array", None)
+            for value in node.inputs
+        ]
+        return evaluate(node.proto, arrays, list(self.model.opset_import), self.model.ir_version)
+
+    def finish(self) -> Network | None:
+        """Close the output; None (and a problem) if that is impossible."""
+        name = self.model.graph.output[0].name
+        value = self.context.values.get(name, Unknown())
+        ops: tuple[HostOp, ...] = ()
+        if isinstance(value, HostOutput):
+            ops = value.ops
+            value = value.value
+        builder = self.context.builder
+        try:
+            if not isinstance(value, Affine | Codes):
+                raise Unsupported("it is not computed from the input by any layer", "is this the right output?")
+            if self.context.rehearsal:
+                return None
+            codes = self._output_codes(value, name)
+            tensor = builder.tensor(codes.tensor)
+            stream = codes.positions.ravel()
+            if len(tensor.shape) == 3 and codes.positions.ndim != 4:
+                if not np.array_equal(stream, np.arange(stream.size)):
+                    raise Unsupported("an image is flattened after the last layer", "leave flattening to the host")
+                return self._named(builder.flattened(codes.tensor), ops)
+            if len(tensor.shape) == 1 and not np.array_equal(stream, np.arange(stream.size)):
+                raise Unsupported("a vector is reordered after the last layer", "leave reordering to the host")
+            return self._named(codes.tensor, ops)
+        except Unsupported as problem:
+            self.problems.append(Problem(name, "output", problem.message, problem.hint))
+            return None
+
+    def _output_codes(self, value: Affine | Codes, name: str) -> Codes:
+        if isinstance(value, Codes):
+            return value
+        builder = self.context.builder
+        if value.layer is not None:
+            return builder.raw(value, name)
+        tensor = builder.tensor(value.tensor)
+        if is_plain(replace(value, low=-np.inf, high=np.inf)) and float(value.scale[0]) == float(tensor.scale):
+            return builder.quantized(value, float(tensor.scale), -int(value.correction[0]), tensor.dtype, name)
+        raise Unsupported("the output is scaled after it is quantized", "quantize the output last")
+
+    def _named(self, tensor: str, ops: tuple[HostOp, ...]) -> Network:
+        builder = self.context.builder
+        builder.network.host_ops = ops
+        return builder.finish(tensor)
+
+
+def _constant(node: NodeView) -> np.ndarray:
+    """What a Constant node holds."""
+    for attribute in node.proto.attribute:
+        value = onnx.helper.get_attribute_value(attribute)
+        if attribute.name == "value":
+            array: np.ndarray = numpy_helper.to_array(value)
+            return array
+        if attribute.name in ("value_float", "value_floats"):
+            return np.asarray(value, dtype=np.float32)
+        if attribute.name in ("value_int", "value_ints"):
+            return np.asarray(value, dtype=np.int64)
+    raise Unsupported("a constant that is not a tensor of numbers")

@@ -1,0 +1,199 @@
+"""What the front end knows about an ONNX tensor while it walks through the graph.
+
+A tensor is either known (`Const`, `QuantConst`), or it stands in some relation to a tensor of the network that is being
+built. Layout is part of that relation: `positions` has the ONNX tensor's shape, and each entry says where in the
+network tensor's stream (H, W, C flattened) that element is. Reshape, Flatten, Transpose, Squeeze and Unsqueeze are then
+the numpy operation of the same name on `positions`, and no layer needs to know how its input got its shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf, prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from admmfpga.frontend.problems import Unsupported
+from admmfpga.network import HostOp, IntArray
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def stream_positions(shape: tuple[int, ...]) -> IntArray:
+    """Positions of the usual ONNX counterpart of a network tensor: (1, C, H, W) of (H, W, C), (1, C) of (C,)."""
+    positions = np.arange(prod(shape), dtype=np.int64).reshape(1, *shape)
+    return positions.transpose(0, 3, 1, 2) if len(shape) == 3 else positions
+
+
+@dataclass(frozen=True, eq=False)
+class Const:
+    """A tensor known at compile time."""
+
+    array: npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class QuantConst:
+    """A quantized constant: real = scale * codes.
+
+    Attributes:
+        codes: integers, zero point already subtracted.
+        scale: () or (C,) along `axis`, positive.
+        axis: of the scale; meaningless for a scalar scale.
+    """
+
+    codes: IntArray
+    scale: FloatArray
+    axis: int
+
+    @property
+    def real(self) -> FloatArray:
+        """The numbers that it stands for."""
+        if self.scale.ndim == 0:
+            return self.scale * self.codes
+        shape = [1] * self.codes.ndim
+        shape[self.axis] = -1
+        return self.scale.reshape(shape) * self.codes
+
+
+@dataclass(frozen=True, eq=False)
+class GraphInput:
+    """The model's real input before it is quantized: real = factor * input + shift.
+
+    Attributes:
+        name: of the input.
+        shape: of the input, batch included.
+        positions: of this value's elements in the flattened input.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    positions: IntArray
+    factor: float = 1.0
+    shift: float = 0.0
+
+    def affine(self, factor: FloatArray, shift: FloatArray) -> GraphInput:
+        """After multiplication and addition of constants, which must be the same for all pixels."""
+        if factor.min() != factor.max() or shift.min() != shift.max():
+            raise Unsupported(
+                "the input is scaled per channel before it is quantized",
+                "do this scaling on the host, and quantize the input first thing in the model",
+            )
+        a, b = float(factor.flat[0]), float(shift.flat[0])
+        return replace(self, factor=a * self.factor, shift=a * self.shift + b)
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """The integers of a network tensor (what QuantizeLinear returns)."""
+
+    tensor: str
+    positions: IntArray
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A maximum over windows. Quantization is monotone, so it may be done before or after."""
+
+    name: str
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A convolution or matrix product whose requantization is not known yet.
+
+    Attributes:
+        name: of the ONNX node.
+        weights: (O, KH, KW, I) or (O, I) integers.
+        strides, pads, pad_value: as network.Conv; ignored for matrix products.
+    """
+
+    name: str
+    weights: IntArray
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pad_value: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """Real numbers that are a scaled integer: real = clip(scale * (acc + correction) + offset, low, high), then pools.
+
+    Attributes:
+        tensor: the network tensor it is computed from.
+        layer: what computes `acc` from the tensor; None: acc is the tensor's codes themselves.
+        shape: of `acc` after the pools, (H, W, C) or (C,).
+        positions: of the ONNX tensor's elements in that shape.
+        scale, offset: (C,) real.
+        correction: (C,) integers: what zero points add to the accumulator.
+        low, high: clip bounds, real.
+        pools: maxima taken after all this; only with a layer.
+        source: name of the ONNX tensor that these numbers are.
+    """
+
+    tensor: str
+    layer: Layer | None
+    shape: tuple[int, ...]
+    positions: IntArray
+    scale: FloatArray
+    offset: FloatArray
+    correction: IntArray
+    low: float = -inf
+    high: float = inf
+    pools: tuple[Pool, ...] = ()
+    source: str = ""
+
+    @property
+    def channels(self) -> int:
+        return self.shape[-1]
+
+    @property
+    def clipped(self) -> bool:
+        return self.low > -inf or self.high < inf
+
+    def affine(self, factor: FloatArray, shift: FloatArray) -> Affine:
+        """After multiplication and addition of constants per channel.
+
+        Args:
+            factor, shift: (C,).
+        """
+        if self.pools and factor.min() < 0:
+            raise Unsupported(
+                "a negative factor after MaxPool turns the maximum into a minimum", "scale before the MaxPool"
+            )
+        low, high = self.low, self.high
+        if self.clipped:
+            if factor.min() != factor.max() or shift.min() != shift.max() or factor[0] <= 0:
+                raise Unsupported(
+                    "scaling or adding per channel after Relu or Clip without quantizing in between",
+                    "quantize after the Relu, or swap the two (batch normalization before Relu)",
+                )
+            low, high = float(factor[0] * low + shift[0]), float(factor[0] * high + shift[0])
+        return replace(self, scale=self.scale * factor, offset=self.offset * factor + shift, low=low, high=high)
+
+    def clip(self, low: float, high: float) -> Affine:
+        """After Relu or Clip."""
+        return replace(self, low=min(max(self.low, low), high), high=max(min(self.high, high), low))
+
+
+@dataclass(frozen=True, eq=False)
+class HostOutput:
+    """What the host computes from the last tensor."""
+
+    value: Affine | Codes
+    ops: tuple[HostOp, ...]
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Result of a node that is already reported; what reads it is not reported again."""
+
+
+Dynamic = GraphInput | Codes | Affine
+Value = Const | QuantConst | GraphInput | Codes | Affine | HostOutput | Unknown

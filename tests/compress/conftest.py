@@ -1,44 +1,11 @@
-"""A small classification task and a small network, so that whole runs take a second."""
-
 from __future__ import annotations
-
-from collections import OrderedDict
 
 import pytest
 import torch
+from compress_made import tiny_data, tiny_network
 from torch import nn
 
 from admmfpga.compress.data import TrainingData
-
-torch.set_num_threads(1)
-
-
-def tiny_network() -> nn.Sequential:
-    """Two convolutions and two fully connected layers for 1 x 8 x 8 images and 4 classes."""
-    return nn.Sequential(
-        OrderedDict(
-            conv1=nn.Conv2d(1, 6, 3, padding=1),
-            relu1=nn.ReLU(),
-            pool1=nn.MaxPool2d(2),
-            conv2=nn.Conv2d(6, 8, 3),
-            relu2=nn.ReLU(),
-            flatten=nn.Flatten(),
-            fc1=nn.Linear(32, 12),
-            relu3=nn.ReLU(),
-            fc2=nn.Linear(12, 4),
-        )
-    )
-
-
-def tiny_images(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A bright quadrant in noise; the label is the quadrant."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.randint(0, 4, (count,), generator=generator)
-    images = torch.randint(0, 100, (count, 1, 8, 8), generator=generator)
-    for index, label in enumerate(labels.tolist()):
-        row, column = 4 * (label // 2), 4 * (label % 2)
-        images[index, :, row : row + 4, column : column + 4] += 100
-    return images.float() / 255, labels
 
 
 @pytest.fixture
@@ -49,4 +16,4 @@ def network() -> nn.Sequential:
 
 @pytest.fixture
 def data() -> TrainingData:
-    return TrainingData(*tiny_images(256, 1), *tiny_images(100, 2), input_scale=1 / 255)
+    return tiny_data()

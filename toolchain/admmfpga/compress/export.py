@@ -1,7 +1,8 @@
 """A compressed model as ONNX: QuantizeLinear/DequantizeLinear (QDQ) around standard operators.
 
 Weights are integer codes (int4 where they have 4 bits or fewer, else int8) behind a DequantizeLinear whose scale is the
-level distance q; biases int32 with scale s_x * s_w; activations uint8 or int8 (uint4/int4 at 4 bits), zero point 0.
+level distance q; biases int32 with scale s_x * s_w; activations uint8 or int8, zero point 0, clipped in front where they
+have fewer than 8 bits (ONNX Runtime moves codes through MaxPool, which has no uint4).
 Batch normalization is folded into the convolution in front of it, which makes the weight's scale one per filter.
 """
 
@@ -165,22 +166,18 @@ class _Exporter:
     def _constant(self, name: str, array: np.ndarray, dtype: int) -> str:
         self.initializers.append(
             helper.make_tensor(name, dtype, array.shape, array.reshape(-1).tolist())
-            if dtype in (TensorProto.INT4, TensorProto.UINT4)
+            if dtype == TensorProto.INT4
             else onnx.numpy_helper.from_array(array.astype(helper.tensor_dtype_to_np_dtype(dtype)), name)
         )
         return name
 
     def _quantize(self, name: str, source: _Value, quantizer: ActivationQuantizer) -> _Value:
-        wide = quantizer.bits > 4
-        if quantizer.signed:
-            dtype = TensorProto.INT8 if wide else TensorProto.INT4
-        else:
-            dtype = TensorProto.UINT8 if wide else TensorProto.UINT4
+        dtype = TensorProto.INT8 if quantizer.signed else TensorProto.UINT8
         scale_value = np.float32(quantizer.scale.detach().cpu().item())
         scale = self._constant(f"{name}_scale", np.asarray(scale_value), TensorProto.FLOAT)
         zero = self._constant(f"{name}_zero", np.asarray(0), dtype)
         value = source.name
-        if quantizer.bits not in (4, 8):
+        if quantizer.bits < 8:
             low = self._constant(f"{name}_low", np.asarray(scale_value * quantizer.low), TensorProto.FLOAT)
             high = self._constant(f"{name}_high", np.asarray(scale_value * quantizer.high), TensorProto.FLOAT)
             self.nodes.append(helper.make_node("Clip", [value, low, high], [f"{name}_clipped"], f"{name}_clip"))

@@ -7,6 +7,7 @@ hardware, weight = code * scale).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,8 +16,10 @@ from torch import Tensor
 
 TOLERANCE = 1e-5
 """How far a weight may lie from its level, in units of the scale: float32 rounding of code * scale, nothing more."""
-CANDIDATES = 512
+CANDIDATES = 256
+STARTS = 8
 REFINEMENTS = 50
+CHUNK = 1 << 22
 
 
 class LevelSet(Protocol):
@@ -61,23 +64,32 @@ class Bits:
     def fit(self, weight: Tensor) -> Tensor:
         """Least squared error over the non-zero weights, a 1-D search on sorted magnitudes with prefix sums.
 
-        A grid brackets the minimum (0.01 to 1.1 of max|W|/M, and max|W|/k for k = 1..M), then the closed form
-        q = sum(k |w|) / sum(k^2) for fixed codes k is repeated until nothing changes. A row of zeros gets scale 1.
+        A grid over the scale brackets the minimum: 0.02 to 1.1 of max|W|/M, for few levels on to max|W|. From its best
+        points the closed form q = sum(k |w|) / sum(k^2) for fixed codes k is repeated until nothing changes. A row of
+        zeros gets scale 1.
         """
         rows = weight.detach().reshape(weight.shape[0] if self.per_row else 1, -1).abs().double()
         ordered = rows.sort(dim=1).values
+        grid = torch.linspace(0.02, 1.1, CANDIDATES, dtype=torch.float64, device=rows.device)
+        if self.top < 16:
+            wide = torch.logspace(0, math.log10(1.1 * self.top), CANDIDATES, dtype=torch.float64, device=rows.device)
+            grid = torch.cat([grid, wide])
+        chunk = max(1, CHUNK // (len(grid) * self.top))
+        return torch.cat([self._search(part, grid) for part in ordered.split(chunk)]).to(weight.dtype)
+
+    def _search(self, ordered: Tensor, grid: Tensor) -> Tensor:
+        """(R,) scales for (R, n) ascending magnitudes."""
         error = _LevelError(ordered, self.top, self.zero)
-        peak = ordered[:, -1:].clamp_min(torch.finfo(torch.float32).tiny)
-        grid = torch.linspace(0.01, 1.1, CANDIDATES, dtype=torch.float64, device=rows.device)
-        whole = torch.arange(1, self.top + 1, dtype=torch.float64, device=rows.device)
-        candidates = torch.cat([peak / self.top * grid, peak / whole], dim=1)
-        best = candidates.gather(1, error(candidates).argmin(dim=1, keepdim=True))
+        peak = ordered[:, -1:]
+        candidates = torch.where(peak > 0, peak, 1.0) / self.top * grid
+        scales = candidates.gather(1, error(candidates).topk(STARTS, dim=1, largest=False).indices)
         for _ in range(REFINEMENTS):
-            better = error.refine(best)
-            if torch.equal(better, best):
+            better = error.refine(scales)
+            if torch.equal(better, scales):
                 break
-            best = better
-        return torch.where(ordered[:, -1:] > 0, best, 1.0)[:, 0].to(weight.dtype)
+            scales = better
+        best = scales.gather(1, error(scales).argmin(dim=1, keepdim=True))
+        return torch.where(peak > 0, best, 1.0)[:, 0]
 
     def codes(self, weight: Tensor, scale: Tensor) -> Tensor:
         """Integer codes, of the weight's shape and type."""
@@ -190,7 +202,7 @@ class _LevelError:
         return (squares - 2 * value * total + value.square() * count).sum(dim=2)
 
     def refine(self, scale: Tensor) -> Tensor:
-        """(R, 1) least-squares scale for the codes that (R, 1) scale gives."""
+        """(R, K) least-squares scales for the codes that (R, K) scales give."""
         levels, count, total, _ = self._cells(scale)
         weight = (levels.square() * count).sum(dim=2)
         return torch.where(weight > 0, (levels * total).sum(dim=2) / weight.clamp_min(1), scale)

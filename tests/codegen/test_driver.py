@@ -102,6 +102,19 @@ def test_host_operators(load: Callable[..., Any], ops: tuple[HostOp, ...], expec
     assert np.array_equal(accelerator.classify(images), real.argmax(axis=1))
 
 
+@pytest.mark.parametrize("op", ["Softmax", "ArgMax"])
+def test_host_operators_on_channels_of_an_image(load: Callable[..., Any], op: str) -> None:
+    result = Tensor("y", (2, 3, 4), IntType(8, signed=False), np.array([0.1, 0.2, 0.3, 0.4]), 3)
+    module, _ = load(tiny_design(result=result, host_ops=(HostOp(op, -1),)), bytes, axis_out=(4, 8))
+    codes = np.random.default_rng(3).integers(0, 256, (3, 2, 3, 4))
+    given = module.Accelerator().run(IMAGE.dequantize(codes).transpose(0, 3, 1, 2))
+    real = result.dequantize(codes).transpose(0, 3, 1, 2)
+    if op == "ArgMax":
+        assert np.array_equal(given, real.argmax(axis=1))
+    else:
+        assert np.allclose(given, np.exp(real) / np.exp(real).sum(axis=1, keepdims=True))
+
+
 def test_unknown_host_operator_is_our_mistake() -> None:
     with pytest.raises(AssertionError, match="Sigmoid"):
         render(tiny_design(IMAGE, SCORES, (HostOp("Sigmoid"),)))

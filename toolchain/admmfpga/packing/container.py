@@ -212,7 +212,9 @@ def layout_markdown() -> str:
 
 def _read_header(data: bytes) -> dict[str, Any]:
     if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
-        raise UserError("not an admmfpga memory container (wrong magic)", "expected memory/weights.admm of a build folder")
+        raise UserError(
+            "not an admmfpga memory container (wrong magic)", "expected memory/weights.admm of a build folder"
+        )
     if len(data) < HEADER.size:
         raise _damaged(f"cut after {len(data)} bytes, inside the header")
     header = HEADER.unpack(data, 0)

@@ -90,6 +90,7 @@ def test_wide_signed_containers(load: Callable[..., Any]) -> None:
         ((HostOp("ArgMax", 1),), lambda real: real.argmax(axis=1)),
         ((HostOp("Softmax"),), lambda real: np.exp(real) / np.exp(real).sum(axis=1, keepdims=True)),
         ((HostOp("LogSoftmax", -1),), lambda real: real - np.log(np.exp(real).sum(axis=1, keepdims=True))),
+        ((HostOp("Sigmoid"),), lambda real: 1 / (1 + np.exp(-real))),
         ((HostOp("Softmax", 1), HostOp("ArgMax", 1)), lambda real: real.argmax(axis=1)),
     ],
 )
@@ -116,8 +117,8 @@ def test_host_operators_on_channels_of_an_image(load: Callable[..., Any], op: st
 
 
 def test_unknown_host_operator_is_our_mistake() -> None:
-    with pytest.raises(AssertionError, match="Sigmoid"):
-        render(tiny_design(IMAGE, SCORES, (HostOp("Sigmoid"),)))
+    with pytest.raises(AssertionError, match="Hardmax"):
+        render(tiny_design(IMAGE, SCORES, (HostOp("Hardmax"),)))
 
 
 def test_no_frames(load: Callable[..., Any]) -> None:

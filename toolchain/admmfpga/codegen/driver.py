@@ -18,7 +18,7 @@ BITSTREAM = "accelerator"
 MAX_FRAME_BYTES = (1 << 26) - 1
 """Longest DMA transfer: the block design's DMA has 26 bits of length."""
 
-HOST_OPS = ("ArgMax", "LogSoftmax", "Softmax")
+HOST_OPS = ("ArgMax", "LogSoftmax", "Sigmoid", "Softmax")
 """What the driver computes behind the accelerator."""
 
 

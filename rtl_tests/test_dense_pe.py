@@ -1,0 +1,75 @@
+"""dense_pe: foldings, widths, weight memories of every kind."""
+
+import random
+
+import bench
+import cocotb
+import numpy as np
+
+from admmfpga.blocks import DensePE
+from admmfpga.network import IntType
+from admmfpga.network.ranges import accumulator_type
+
+CORNERS = [
+    # rows, columns, vectors, pe, simd, activations, weight bits, DSP, weights in block RAM
+    (1, 1, 5, 1, 1, IntType(8, False), 8, True, False),
+    (4, 6, 3, 2, 3, IntType(8, False), 8, True, False),
+    (4, 6, 3, 4, 6, IntType(8, True), 8, False, False),  # all at once
+    (6, 5, 3, 2, 5, IntType(4, False), 3, True, False),  # one step a row group
+    (3, 8, 2, 3, 2, IntType(1, False), 2, False, True),  # one row group
+    (5, 7, 2, 1, 7, IntType(3, True), 4, False, True),
+    (10, 9, 2, 5, 1, IntType(8, True), 8, True, True),
+    (4, 140, 2, 2, 2, IntType(2, False), 2, False, None),  # replay buffer and weights in block RAM
+    (2, 66, 2, 1, 1, IntType(5, True), 6, False, True),
+    (2, 17, 4, 2, 17, IntType(16, True), 8, True, None),
+    (8, 12, 3, 8, 4, IntType(16, False), 5, False, None),
+]
+
+
+def _random(rng):
+    pe, simd = rng.randint(1, 4), rng.randint(1, 9)
+    source = IntType(rng.randint(1, 8), rng.random() < 0.5)
+    rows, columns = pe * rng.randint(1, 4), simd * rng.randint(1, 5)
+    return rows, columns, rng.randint(1, 4), pe, simd, source, rng.randint(2, 8), rng.random() < 0.5, None
+
+
+def _cases():
+    rng, values = random.Random(4), np.random.default_rng(4)
+    cases = {}
+    for index, shape in enumerate([*CORNERS, *(_random(rng) for _ in range(5))]):
+        rows, columns, vectors, pe, simd, source, weight_bits, use_dsp, weight_block_ram = shape
+        limit = (1 << (weight_bits - 1)) - 1
+        matrix = values.integers(-limit, limit, (rows, columns), endpoint=True)
+        extreme = values.random((rows, columns))
+        matrix[extreme < 0.2] = -limit
+        matrix[extreme > 0.8] = limit
+        block = DensePE(
+            rows=rows,
+            columns=columns,
+            vectors=vectors,
+            pe=pe,
+            simd=simd,
+            in_bits=source.bits,
+            in_signed=source.signed,
+            weight_bits=weight_bits,
+            acc_bits=accumulator_type(matrix, source).bits,
+            use_dsp=use_dsp,
+            weight_block_ram=weight_block_ram,
+            out_depth=(4, 1, 12, 2, 66)[index % 5],
+        )
+        cases[f"c{index}"] = bench.Case(block, {"matrix": matrix}, frames=4)
+    return cases
+
+
+CASES = _cases()
+
+
+@cocotb.test()
+@cocotb.parametrize(scenario=list(bench.SCENARIOS))
+async def streams(dut, scenario):
+    """Values and cycles."""
+    await bench.TB(dut, CASES).check(4, *bench.SCENARIOS[scenario])
+
+
+def test_dense_pe():
+    bench.simulate("test_dense_pe", CASES)

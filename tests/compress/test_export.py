@@ -53,9 +53,10 @@ def test_onnxruntime_agrees_with_the_fake_quantized_model(network: nn.Sequential
         expected = traced(IMAGES).numpy()
     found = run(exported, IMAGES)
     step = float(traced.get_submodule("activation4").scale.detach())
-    # Biases are rounded to s_x * s_w in the file: one code of the output at most, seldom.
-    assert np.abs(found - expected).max() <= 1.01 * step
-    assert (np.abs(found - expected) > 0.01 * step).mean() < 0.1
+    # Biases are rounded to s_x * s_w in the file: an activation may fall on the neighbouring code, seldom. At 8 bits
+    # inside that is one code of the output at most, at fewer bits inside it is several of the output's 8-bit codes.
+    assert np.abs(found - expected).max() <= (1.01 if bits == 8 else 8) * step
+    assert (np.abs(found - expected) > 0.01 * step).mean() < (0.1 if bits == 8 else 0.25)
 
 
 def test_weights_are_integer_codes_of_their_width(network: nn.Sequential) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from admmfpga.compress import folders
 from admmfpga.errors import UserError
 
 
@@ -86,9 +87,14 @@ def load(name: str) -> TrainingData:
     Raises:
         UserError: there is no such data, or it is not of the expected form.
     """
+    path = Path(name)
     if name.endswith(".npz"):
-        return _npz(Path(name))
-    if ":" in name and not Path(name).exists():
+        return _npz(path)
+    if path.is_dir():
+        return from_dataset(folders.read(path))
+    if name == "fashion-mnist":
+        return from_dataset(folders.fashion_mnist())
+    if ":" in name and not path.exists():
         loaded = resolve(name, "data")
         return from_dataset(loaded() if callable(loaded) else loaded)
     from admmfpga import datasets

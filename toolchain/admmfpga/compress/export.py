@@ -1,8 +1,8 @@
 """A compressed model as ONNX: QuantizeLinear/DequantizeLinear (QDQ) around standard operators.
 
 Weights are integer codes (int4 where they have 4 bits or fewer, else int8) behind a DequantizeLinear whose scale is the
-level distance q; biases int32 with scale s_x * s_w; activations uint8 or int8, zero point 0, clipped in front where they
-have fewer than 8 bits (ONNX Runtime moves codes through MaxPool, which has no uint4).
+level distance q; biases int32 with scale s_x * s_w; activations uint8 or int8, zero point 0, clipped in front where
+they have fewer than 8 bits (ONNX Runtime moves codes through MaxPool, which has no uint4).
 Batch normalization is folded into the convolution in front of it, which makes the weight's scale one per filter.
 """
 

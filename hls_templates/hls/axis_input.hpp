@@ -9,7 +9,8 @@
 
 // P: LANES, BITS, CONTAINER_BITS, BEATS.
 template <class P>
-void axis_input(hls::stream<ap_uint<P::LANES * P::CONTAINER_BITS> >& in, hls::stream<ap_uint<P::LANES * P::BITS> >& out) {
+void axis_input(hls::stream<ap_uint<P::LANES * P::CONTAINER_BITS> >& in,
+                hls::stream<ap_uint<P::LANES * P::BITS> >& out) {
   for (int beat = 0; beat < P::BEATS; ++beat) {
 #pragma HLS PIPELINE II=1
     typename lanes::Integer<P::CONTAINER_BITS, false>::type lane[P::LANES];

@@ -54,7 +54,8 @@ struct WidthConverter<P, false> {
 
 // P: IN_LANES, OUT_LANES, BITS, STEPS.
 template <class P>
-void width_converter(hls::stream<ap_uint<P::IN_LANES * P::BITS> >& in, hls::stream<ap_uint<P::OUT_LANES * P::BITS> >& out) {
+void width_converter(hls::stream<ap_uint<P::IN_LANES * P::BITS> >& in,
+                     hls::stream<ap_uint<P::OUT_LANES * P::BITS> >& out) {
   WidthConverter<P, (P::OUT_LANES > P::IN_LANES)>::run(in, out);
 }
 

@@ -162,7 +162,7 @@ def render_hls(design: Design, environment: Environment, *, part: str, clock_mhz
         clock_mhz: target clock.
     """
     stages = [stage_context(stage) for stage in design.stages]
-    widest = max(stream.port.width for stream in design.streams.values())
+    widest = max(max(stage.block.source.width, stage.block.sink.width) for stage in design.stages)
     context = {
         "design": design,
         "stages": stages,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -34,6 +34,10 @@ class Gpp(Runner):
     install: ClassVar[str] = "apt install g++"
     minimum: ClassVar[tuple[int, ...]] = (9, 0)
 
+    def __init__(self, *, timeout: float = 600.0, env: Mapping[str, str] | None = None) -> None:
+        # The same sources in another folder are the same to ccache: it sees paths relative to the working folder.
+        super().__init__(timeout=timeout, env={"CCACHE_BASEDIR": "/", "CCACHE_NOHASHDIR": "1", **(env or {})})
+
     def _build_command(
         self,
         source: Path,
@@ -62,7 +66,7 @@ class Gpp(Runner):
         ]
 
     def _link_command(self, objects: Sequence[Path], binary: Path) -> list[str]:
-        return [self.program, *map(str, objects), "-o", str(binary)]
+        return [self.program, *map(str, objects), "-o", str(binary.resolve())]
 
     def compile(
         self,
@@ -91,19 +95,21 @@ class Gpp(Runner):
         Raises:
             ToolError: the compiler is missing or has found an error.
         """
-        binary.parent.mkdir(parents=True, exist_ok=True)
+        folder = binary.parent.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.check_version()
         objects = []
         for source in sources:
-            object_file = binary.with_name(f"{binary.name}.{source.stem}.o")
+            object_file = folder / f"{binary.name}.{source.stem}.o"
             command = self._build_command(
-                source,
+                source.resolve(),
                 object_file,
-                include=include,
-                system_include=system_include,
+                include=[path.resolve() for path in include],
+                system_include=[path.resolve() for path in system_include],
                 define=define,
                 flags=flags,
             )
-            self.run(step, command, log=object_file.with_suffix(".log"))
+            self.run(step, command, log=object_file.with_suffix(".log"), cwd=folder)
             objects.append(object_file)
-        self.run(step, self._link_command(objects, binary), log=binary.with_name(f"{binary.name}.link.log"))
+        self.run(step, self._link_command(objects, binary), log=folder / f"{binary.name}.link.log", cwd=folder)
         return binary

@@ -1,0 +1,336 @@
+"""Every HLS block against its Python model, bit for bit: random parameters, random and extreme data, several frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from block_program import MAIN, Case, compile_and_run, frames_of, run_blocks, words_of
+
+from admmfpga.blocks import (
+    BLOCKS,
+    AxisInput,
+    AxisOutput,
+    Block,
+    DensePE,
+    Fifo,
+    MaxPool,
+    Port,
+    Requantize,
+    WidthConverter,
+    Window,
+)
+from admmfpga.codegen.hls import Rom
+from admmfpga.network import IntArray, IntType
+from admmfpga.packing import Memory
+from admmfpga.resources import resource_dir
+
+Made = tuple[Block, dict[str, IntArray], IntArray]
+
+
+def _case(block: Block, rng: np.random.Generator, contents: dict[str, IntArray] | None = None) -> Made:
+    return block, contents or {}, frames_of(block, rng, len(block.schedule().pops))
+
+
+def _signed(rng: np.random.Generator) -> bool:
+    return bool(rng.integers(2))
+
+
+def _axis_input(rng: np.random.Generator) -> Iterator[Made]:
+    for lanes, bits, box in [(8, 8, 8), (1, 1, 8), (4, 5, 8), (3, 16, 16), (1, 64, 64), (2, 17, 32)]:
+        yield _case(AxisInput(lanes=lanes, bits=bits, signed=_signed(rng), container_bits=box, beats=7), rng)
+
+
+def _axis_output(rng: np.random.Generator) -> Iterator[Made]:
+    for lanes, bits, box in [(1, 8, 8), (8, 8, 8), (2, 3, 8), (3, 13, 16), (1, 24, 32), (1, 62, 64)]:
+        for signed in (False, True):
+            beats = int(rng.integers(1, 6))
+            yield _case(AxisOutput(lanes=lanes, bits=bits, signed=signed, container_bits=box, beats=beats), rng)
+
+
+def _fifo(rng: np.random.Generator) -> Iterator[Made]:
+    for lanes, bits in [(1, 1), (8, 8), (5, 13), (40, 8)]:
+        yield _case(Fifo(lanes=lanes, bits=bits, beats=int(rng.integers(1, 9))), rng)
+
+
+def _width_converter(rng: np.random.Generator) -> Iterator[Made]:
+    for few, ratio in [(1, 1), (3, 1), (1, 7), (2, 4), (5, 30), (16, 2)]:
+        bits, many = int(rng.integers(1, 10)), few * ratio
+        for a, b in [(few, many), (many, few)]:
+            block = WidthConverter(in_lanes=a, out_lanes=b, bits=bits, signed=_signed(rng), elements=3 * many)
+            yield _case(block, rng)
+
+
+def _max_pool(rng: np.random.Generator) -> Iterator[Made]:
+    for taps, channels, bits in [(1, 1, 1), (4, 1, 8), (9, 3, 4), (6, 16, 7), (2, 5, 16)]:
+        for signed in (False, True):
+            yield _case(MaxPool(taps=taps, channels=channels, bits=bits, signed=signed, beats=6), rng)
+
+
+def _window(rng: np.random.Generator) -> Iterator[Made]:
+    # Line buffers and taps as registers and as memories, one-pixel images, kernels of one row or column.
+    fixed = [
+        (1, 1, 1, 1, (1, 1), (1, 1), (0, 0, 0, 0)),
+        (2, 2, 1, 1, (2, 2), (2, 2), (0, 0, 0, 0)),
+        (3, 2, 2, 1, (2, 2), (1, 1), (1, 0, 0, 1)),
+        (6, 7, 1, 1, (5, 5), (1, 1), (2, 2, 2, 2)),
+        (5, 9, 3, 1, (3, 3), (2, 1), (1, 1, 1, 1)),
+        (4, 5, 2, 9, (3, 3), (1, 1), (1, 1, 1, 1)),
+        (4, 4, 1, 8, (2, 2), (2, 2), (0, 0, 0, 0)),
+        (7, 4, 12, 1, (1, 3), (1, 2), (0, 2, 0, 0)),
+        (4, 6, 9, 2, (3, 1), (1, 1), (2, 0, 1, 0)),
+        (5, 5, 1, 3, (2, 3), (3, 3), (1, 2, 0, 1)),
+    ]
+    for height, width, channels, groups, kernel, strides, pads in fixed:
+        bits, signed = int(rng.integers(1, 9)), _signed(rng)
+        dtype = IntType(bits, signed)
+        block = Window(
+            height=height,
+            width=width,
+            channels=channels,
+            groups=groups,
+            bits=bits,
+            signed=signed,
+            kernel=kernel,
+            strides=strides,
+            pads=pads,
+            pad_value=int(rng.integers(dtype.min, dtype.max, endpoint=True)),
+        )
+        yield _case(block, rng)
+
+
+def _dense_pe(rng: np.random.Generator) -> Iterator[Made]:
+    # (PE, SIMD, neuron folds, synapse folds, activation bits, weight bits)
+    fixed = [
+        (1, 1, 1, 1, 1, 2),
+        (1, 1, 3, 4, 8, 8),
+        (3, 5, 2, 1, 8, 8),
+        (4, 9, 1, 6, 4, 3),
+        (2, 25, 2, 2, 8, 8),
+        (5, 4, 3, 5, 7, 5),
+        (2, 3, 2, 3, 16, 8),
+        (7, 11, 1, 1, 2, 7),
+        (3, 40, 2, 2, 8, 6),
+        (2, 8, 1, 2, 5, 4),
+    ]
+    for pe, simd, rows, columns, in_bits, weight_bits in fixed:
+        top = (1 << (weight_bits - 1)) - 1
+        matrix = rng.integers(-top, top, (pe * rows, simd * columns), endpoint=True)
+        matrix[0] = top
+        matrix[-1] = -top
+        activation = IntType(in_bits, _signed(rng))
+        bound = int(np.abs(matrix).sum(axis=1).max()) * max(activation.max, -activation.min)
+        block = DensePE(
+            rows=pe * rows,
+            columns=simd * columns,
+            vectors=int(rng.integers(1, 5)),
+            pe=pe,
+            simd=simd,
+            in_bits=in_bits,
+            in_signed=activation.signed,
+            weight_bits=weight_bits,
+            acc_bits=IntType.signed_holding(-bound, bound).bits,
+            use_dsp=_signed(rng),
+        )
+        yield _case(block, rng, {"matrix": matrix})
+
+
+def _requantize(rng: np.random.Generator) -> Iterator[Made]:
+    # (accumulator bits, bias bits, multiplier bits, shift, output bits)
+    fixed = [
+        (20, 18, 17, 25, 8),
+        (8, 9, 1, 0, 8),
+        (12, 4, 3, 0, 16),
+        (24, 24, 24, 40, 8),
+        (10, 12, 6, 30, 4),
+        (16, 2, 1, 9, 1),
+        (31, 30, 24, 50, 8),
+        (4, 6, 10, 1, 2),
+        (16, 33, 14, 31, 8),
+        (9, 8, 12, 61, 5),
+    ]
+    for in_bits, bias_bits, multiplier_bits, shift, out_bits in fixed:
+        for out_signed in (False, True):
+            lanes, groups = int(rng.integers(1, 6)), int(rng.integers(1, 4))
+            source, output = IntType(in_bits, _signed(rng)), IntType(out_bits, out_signed)
+            bias_type = IntType(bias_bits, True)
+            low, high = sorted(int(v) for v in rng.integers(output.min, output.max, 2, endpoint=True))
+            bias = rng.integers(bias_type.min, bias_type.max, lanes * groups, endpoint=True)
+            multiplier = rng.integers(0, 1 << multiplier_bits, lanes * groups)
+            bias[0], multiplier[0], multiplier[-1] = bias_type.min, (1 << multiplier_bits) - 1, 0
+            block = Requantize(
+                lanes=lanes,
+                groups=groups,
+                positions=4,
+                in_bits=in_bits,
+                in_signed=source.signed,
+                bias_bits=bias_bits,
+                sum_bits=IntType.signed_holding(source.min + bias_type.min, source.max + bias_type.max).bits,
+                multiplier_bits=multiplier_bits,
+                shift=shift,
+                zero_point=int(rng.integers(output.min, output.max, endpoint=True)),
+                low=output.min if _signed(rng) else low,
+                high=output.max if _signed(rng) else high,
+                out_bits=out_bits,
+                out_signed=out_signed,
+            )
+            yield _case(block, rng, {"bias": bias, "multiplier": multiplier})
+
+
+MAKERS: dict[str, Callable[[np.random.Generator], Iterator[Made]]] = {
+    "axis_input": _axis_input,
+    "window": _window,
+    "width_converter": _width_converter,
+    "dense_pe": _dense_pe,
+    "requantize": _requantize,
+    "max_pool": _max_pool,
+    "fifo": _fifo,
+    "axis_output": _axis_output,
+}
+
+
+def _exhaustive() -> Iterator[Case]:
+    """Every 6-bit accumulator with biases and multipliers, at shifts around the width of the product: all ties."""
+    accumulators = np.arange(-32, 32)
+    channels = [(bias, multiplier) for bias in (-3, 0, 1) for multiplier in range(8)]
+    bias, multiplier = (np.array(column) for column in zip(*channels, strict=True))
+    for shift in (0, 1, 2, 3, 5, 9, 11):
+        block = Requantize(
+            lanes=8,
+            groups=3,
+            positions=len(accumulators),
+            in_bits=6,
+            in_signed=True,
+            bias_bits=3,
+            sum_bits=7,
+            multiplier_bits=3,
+            shift=shift,
+            zero_point=3,
+            low=-100,
+            high=101,
+            out_bits=8,
+            out_signed=True,
+        )
+        frame = np.repeat(accumulators, 24).reshape(1, -1, 8)
+        yield Case(f"exhaustive_{shift}", block, {"bias": bias, "multiplier": multiplier}, frame)
+
+
+def cases() -> list[Case]:
+    found = []
+    for stem, maker in MAKERS.items():
+        rng = np.random.default_rng(len(stem))
+        found += [Case(f"{stem}_{index}", *made) for index, made in enumerate(maker(rng))]
+    return [*found, *_exhaustive()]
+
+
+def test_every_block_is_tested() -> None:
+    assert set(MAKERS) == set(BLOCKS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "exact"])
+def test_blocks(tmp_path: Path, fast: bool) -> None:
+    tested = cases()
+    results = run_blocks(tested, tmp_path, fast=fast)
+    for case in tested:
+        expected, got = case.expected(), results[case.name]
+        wrong = np.argwhere(got != expected)
+        assert not len(wrong), (
+            f"{case.name} {case.block}: (frame, beat, lane) {wrong[0].tolist()}: "
+            f"{got[tuple(wrong[0])]} where the model gives {expected[tuple(wrong[0])]}; {len(wrong)} differ"
+        )
+
+
+SHAPES = [
+    (1, 1),
+    (64, 1),
+    (130, 1),
+    (5, 2),
+    (43, 3),
+    (32, 4),
+    (13, 5),
+    (9, 7),
+    (1, 8),
+    (8, 8),
+    (25, 8),
+    (11, 12),
+    (4, 16),
+    (7, 20),
+    (3, 31),
+    (5, 32),
+    (5, 33),
+    (3, 63),
+    (1, 64),
+    (3, 64),
+]
+"""(lanes, bits)"""
+
+LANES_MAIN = """\
+template <int LANES, int BITS, bool SIGNED>
+static void check(const char* name) {
+  typedef typename lanes::Integer<BITS, SIGNED>::type Lane;
+  hls::stream<ap_uint<LANES * BITS> > in("in"), packed("packed"), cut("cut");
+  hls::stream<ap_uint<64 * LANES> > values("values"), chunked("chunked");
+  hls::stream<ap_uint<64 * lanes::Chunks<LANES, BITS>::COUNT> > memory("memory");
+  load((std::string(name) + ".in").c_str(), in);
+  load((std::string(name) + ".memory").c_str(), memory);
+  while (!in.empty()) {
+    const ap_uint<LANES * BITS> word = in.read();
+    Lane lane[LANES];
+    lanes::unpack<LANES, BITS, SIGNED>(word, lane);
+    long long wide[LANES];
+    for (int i = 0; i < LANES; ++i) wide[i] = (long long)lane[i];
+    values.write(lanes::pack<LANES, 64>(wide));
+    packed.write(lanes::pack<LANES, BITS>(lane));
+    // What a lane has above its bits is cut off.
+    for (int i = 0; i < LANES; ++i) wide[i] ^= BITS < 64 ? (long long)(~0ULL << (BITS % 64)) : 0;
+    cut.write(lanes::pack<LANES, BITS>(wide));
+    const ap_uint<64 * lanes::Chunks<LANES, BITS>::COUNT> row = memory.read();
+    unsigned long long chunk[lanes::Chunks<LANES, BITS>::COUNT];
+    for (int i = 0; i < lanes::Chunks<LANES, BITS>::COUNT; ++i) chunk[i] = ((ap_uint<64>)(row >> (64 * i))).to_uint64();
+    lanes::unpack_chunks<LANES, BITS, SIGNED>(chunk, lane);
+    for (int i = 0; i < LANES; ++i) wide[i] = (long long)lane[i];
+    chunked.write(lanes::pack<LANES, 64>(wide));
+  }
+  store((std::string(name) + ".packed").c_str(), packed);
+  store((std::string(name) + ".cut").c_str(), cut);
+  store((std::string(name) + ".values").c_str(), values);
+  store((std::string(name) + ".chunked").c_str(), chunked);
+}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "exact"])
+def test_lanes(tmp_path: Path, fast: bool) -> None:
+    """Packing, unpacking and memory words at widths around every boundary of 64 bits."""
+    rng = np.random.default_rng(3)
+    calls, expected = [], {}
+    for lanes, bits in SHAPES:
+        for signed in (False, True):
+            name = f"lanes_{lanes}_{bits}_{'signed' if signed else 'unsigned'}"
+            raw = rng.integers(0, 1 << 64, (6, lanes), dtype=np.uint64, endpoint=False) >> np.uint64(64 - bits)
+            raw[0], raw[1], raw[2] = 0, (1 << bits) - 1, 1 << (bits - 1)
+            values = raw.view(np.int64) << (64 - bits) >> (64 - bits) if signed else raw.view(np.int64)
+            port = Port(lanes, bits, signed)
+            (tmp_path / f"{name}.in").write_bytes(words_of(values, port))
+            table = raw
+            if bits < 64:
+                memory = Memory(name, raw.view(np.int64) if not signed else values, bits, "", "dense", signed=signed)
+                table = Rom("weights", memory, block_ram=False).table()
+            (tmp_path / f"{name}.memory").write_bytes(table.astype("<u8").tobytes())
+            calls.append(f'  check<{lanes}, {bits}, {str(signed).lower()}>("{name}");\n')
+            expected[name] = values
+    main = MAIN.replace('#include "dataflow.hpp"', '#include <hls_stream.h>\n\n#include "lanes.hpp"')
+    main = main[: main.index("template <int IN, int OUT>")] + LANES_MAIN + "\nint main() {\n"
+    (tmp_path / "main.cpp").write_text(main + "".join(calls) + "}\n")
+    (tmp_path / "hls").symlink_to(resource_dir("hls_templates") / "hls")
+    compile_and_run(tmp_path, tmp_path / "main.cpp", fast=fast)
+    for name, values in expected.items():
+        for kind in ("values", "chunked"):
+            got = np.frombuffer((tmp_path / f"{name}.{kind}").read_bytes(), dtype="<i8").reshape(values.shape)
+            assert np.array_equal(got, values), (name, kind)
+        for kind in ("packed", "cut"):
+            assert (tmp_path / f"{name}.{kind}").read_bytes() == (tmp_path / f"{name}.in").read_bytes(), (name, kind)

@@ -133,6 +133,7 @@ def test_tcl_runs_the_steps_in_order(tmp_path: Path) -> None:
         "set_top",
         "add_files",
         "add_files",
+        "add_files",
         "open_solution",
         "set_part",
         "create_clock",
@@ -150,7 +151,7 @@ def test_tcl_runs_the_steps_in_order(tmp_path: Path) -> None:
 
 def test_tcl_takes_steps_part_and_clock_from_outside(tmp_path: Path) -> None:
     said = run_tcl(
-        tmp_path, {"HLS_STEPS": " csynth cosim", "HLS_PART": "xck26-sfvc784-2LV-c", "HLS_PERIOD_NS": "3.3"}, vivado=True
+        tmp_path, {"HLS_STEPS": " csynth  cosim", "HLS_PART": "xck26-sfvc784-2LV-c", "HLS_PERIOD_NS": "3.3"}, vivado=True
     )
     verbs = [line.split()[0] for line in said]
     assert verbs[-3:] == ["csynth_design", "cosim_design", "exit"]

@@ -47,10 +47,11 @@ class Row:
 
 ROWS = {
     "base": Row(None, "float"),
-    "ns71": Row(("base", "float"), "pruned"),
+    "slim": Row(("base", "float"), "pruned"),
+    "ns71": Row(("slim", "pruned"), "pruned"),
     "ns167": Row(("ns71", "pruned"), "pruned"),
     "ns348": Row(("ns167", "pruned"), "pruned"),
-    "structured": Row(("base", "float"), "pruned"),
+    "structured": Row(("slim", "pruned"), "pruned"),
     "binary": Row(("base", "float"), "quantized"),
     "ns71-quant": Row(("ns71", "pruned"), "quantized"),
     "structured-quant": Row(("structured", "pruned"), "quantized"),

@@ -212,7 +212,6 @@ class _LevelError:
         levels = torch.arange(first, self.top + 1, dtype=scale.dtype, device=scale.device)
         inner = (scale[..., None] * (levels[1:] - 0.5)).reshape(scale.shape[0], -1)
         edges = torch.searchsorted(self.ordered, inner.contiguous()).reshape(*scale.shape, -1)
-        edges = torch.maximum(edges, self.zeros[..., None])
         low = self.zeros[..., None].expand(*scale.shape, 1)
         high = torch.full_like(low, self.ordered.shape[1])
         bounds = torch.cat([low, edges, high], dim=2)

@@ -9,8 +9,9 @@ from typing import Any
 
 from admmfpga.atomic import atomic_write
 from admmfpga.codegen.render import CONTAINER
+from admmfpga.codegen.vivado import WORK_FILES
 from admmfpga.errors import UserError
-from admmfpga.frontend import Import, load
+from admmfpga.frontend import load
 from admmfpga.manifest import verify_manifest
 from admmfpga.mapping import AxisFormat, Design, Folding, Timing, lower
 from admmfpga.packing import read_container
@@ -21,11 +22,18 @@ WORK = "simulation"
 
 @dataclass(frozen=True, eq=False)
 class Build:
-    """A build folder on disk."""
+    """A build folder on disk.
+
+    Attributes:
+        folder: where it is.
+        design: what was built.
+        model_sha256: of the user's ONNX file; the MODEL register shows its first 32 bits.
+        report: report.json.
+    """
 
     folder: Path
     design: Design
-    imported: Import
+    model_sha256: str
     report: dict[str, Any]
 
     @property
@@ -47,7 +55,7 @@ def open_build(folder: Path) -> Build:
     """
     if not (folder / "manifest.json").is_file():
         raise UserError(f"{folder} is not a build folder", "make one with `admmfpga compile MODEL -o DIR`")
-    verify_manifest(folder, ignore=("report.json", WORK))
+    verify_manifest(folder, ignore=("report.json", WORK, *WORK_FILES))
     described = json.loads((folder / "design.json").read_text())
     sha256 = described["model_sha256"]
     memories = {m.name: m for m in read_container((folder / CONTAINER).read_bytes(), sha256)}
@@ -69,4 +77,4 @@ def open_build(folder: Path) -> Build:
     expected = {memory.name for stage in sized for memory in stage.memories.values()}
     if expected != set(memories):
         raise UserError(f"{folder / CONTAINER} does not hold the memories of this design", "compile again")
-    return Build(folder, design, imported, json.loads((folder / "report.json").read_text()))
+    return Build(folder, design, sha256, json.loads((folder / "report.json").read_text()))

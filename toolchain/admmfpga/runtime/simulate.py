@@ -152,7 +152,7 @@ class Simulation:
             output=to_beats(self.expected[:frames], axis_out),
             in_bytes=axis_in.width // 8,
             out_bytes=axis_out.width // 8,
-            model=int(self.build.imported.sha256[:8], 16),
+            model=int(self.build.model_sha256[:8], 16),
         )
         files, arguments = sources(self.build.folder, name)
         result = run_bench(

@@ -54,16 +54,23 @@ def run_bench(
     build_dir.mkdir(parents=True, exist_ok=True)
     test_dir.mkdir(parents=True, exist_ok=True)
     build_log, test_log = build_dir / "build.log", test_dir / "cocotb.log"
-    python_path = os.pathsep.join([str(resource_dir("rtl_tests")), *filter(None, sys.path)])
-    with _environment(verilator_environment() | {"PYTHONPATH": python_path}):
+    # cocotb's runner makes everything visible, which keeps Verilator from optimizing: a bench needs the ports only.
+    visible = build_dir / "visible.vlt"
+    visible.write_text(f'`verilator_config\npublic_flat_rw -module "{top}" -var "*"\n')
+    with _environment(verilator_environment(), resource_dir("rtl_tests")):
         runner = get_runner("verilator")
         try:
             runner.build(
-                sources=[path.resolve() for path in sources if path.suffix != ".cpp"],
+                sources=[visible, *(path.resolve() for path in sources if path.suffix != ".cpp")],
                 hdl_toplevel=top,
                 build_dir=build_dir,
                 # cocotb's runner takes HDL only as sources; Verilator compiles C++ that it meets as an argument.
-                build_args=["-O3", *build_args, *(str(path.resolve()) for path in sources if path.suffix == ".cpp")],
+                build_args=[
+                    "-O3",
+                    "--no-public-flat-rw",
+                    *build_args,
+                    *(str(path.resolve()) for path in sources if path.suffix == ".cpp"),
+                ],
                 timescale=("1ns", "1ps"),
                 log_file=build_log,
             )
@@ -84,6 +91,8 @@ def run_bench(
         except (SystemExit, RuntimeError) as error:
             if not results.is_file():
                 raise _failure("running the cocotb bench", test_log, error) from None
+        if not results.is_file():
+            raise _failure("running the cocotb bench", test_log, RuntimeError("the bench gave no results"))
     cases = list(ElementTree.parse(results).iter("testcase"))
     failed = tuple(case.get("name", "") for case in cases if case.find("failure") is not None)
     return BenchResult(tuple(case.get("name", "") for case in cases), failed, test_log)
@@ -101,12 +110,14 @@ def _failure(step: str, log: Path, error: BaseException) -> ToolError:
 
 
 @contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """os.environ for the runner, which starts its programs with it."""
+def _environment(values: Mapping[str, str], modules: Path) -> Iterator[None]:
+    """os.environ and sys.path for the runner, which hands both to the programs that it starts."""
     before = dict(os.environ)
     os.environ.update(values)
+    sys.path.insert(0, str(modules))
     try:
         yield
     finally:
+        sys.path.remove(str(modules))
         os.environ.clear()
         os.environ.update(before)

@@ -1,0 +1,95 @@
+"""A wrong weight in one implementation: the mismatch is found and its layer, index and values are named."""
+
+import numpy as np
+import pytest
+from made import NetworkMaker, random_frames
+
+from admmfpga.boards import load_board
+from admmfpga.codegen.render import render_design, write_files
+from admmfpga.mapping import map_network, stream_beats
+from admmfpga.network import IntType
+from admmfpga.runtime.build import Build
+from admmfpga.runtime.locate import first_difference
+from admmfpga.runtime.simulate import Simulation
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def build(tmp_path):
+    rng = np.random.default_rng(3)
+    maker = NetworkMaker((8, 8, 1), IntType(8, False), rng)
+    network = maker.conv(4, (3, 3)).pool((2, 2), (2, 2)).flatten().dense(6).dense(5, IntType(8, True)).done()
+    board = load_board("pynq")
+    design = map_network(network, board.resources, board="pynq", target_interval=300)
+    write_files(tmp_path, render_design(design, board, 100.0, "0" * 64))
+    return Build(tmp_path, design, "0" * 64, {})
+
+
+def flip(path, line: int) -> None:
+    """Change the lowest digit of one word."""
+    lines = path.read_text().splitlines()
+    lines[line] = lines[line][:-1] + f"{int(lines[line][-1], 16) ^ 1:x}"
+    path.write_text("\n".join(lines) + "\n")
+
+
+def frames(build):
+    return random_frames(build.design.network, 3, np.random.default_rng(4))
+
+
+def test_rtl_difference_names_layer_index_and_values(build):
+    flip(build.folder / "memory" / "fc3_pe.weights.mem", 0)
+    simulation = Simulation(build, frames(build))
+    outcome = simulation.run_verilated("rtl")
+    assert outcome.mismatches > 0
+    difference = outcome.difference
+    assert difference.layer == "fc3"
+    assert difference.stage == "fc3_pe"
+    assert difference.expected != difference.got
+    expected = stream_beats(build.design, simulation.codes[difference.frame])["fc3_pe"]
+    assert difference.expected == expected[difference.index]
+    assert any("fc3" in text and str(difference.got) in text for text in outcome.problems)
+
+
+def test_hls_difference_names_layer_index_and_values(build):
+    path = build.folder / "hls" / "weights" / "conv0_pe.weights.inc"
+    text = path.read_text()
+    first = text.split(",")[0]
+    number = int(first.split()[-1])
+    path.write_text(text.replace(first, first.replace(str(number), str(number ^ 1)), 1))
+    outcome = Simulation(build, frames(build)).run_hls()
+    assert outcome.mismatches > 0
+    assert outcome.difference.layer == "conv0"
+    assert outcome.difference.stage == "conv0_pe"
+
+
+def test_nothing_differs_in_a_good_build(build):
+    simulation = Simulation(build, frames(build))
+    outcome = simulation.run_verilated("rtl")
+    assert outcome.problems == []
+    assert (outcome.latency_cycles, outcome.frame_interval_cycles) == (
+        build.design.timing.latency,
+        build.design.timing.frame_interval,
+    )
+
+
+def test_missing_beats_are_told(build, tmp_path):
+    codes = frames(build)[0]
+    streams = stream_beats(build.design, codes)
+    folder = tmp_path / "trace"
+    folder.mkdir()
+    for stage in build.design.stages[:3]:
+        port = build.design.streams[stage.outputs[0]].port
+        words = [
+            sum(int(v) % (1 << port.bits) << (port.bits * i) for i, v in enumerate(beat))
+            for beat in streams[stage.outputs[0]]
+        ]
+        (folder / f"{stage.outputs[0]}.hex").write_text("".join(f"{w:x}\n" for w in words))
+    assert first_difference(build.design, codes, folder) is None
+    name = build.design.stages[2].outputs[0]
+    kept = (folder / f"{name}.hex").read_text().splitlines()[:-1]
+    (folder / f"{name}.hex").write_text("\n".join(kept) + "\n")
+    stage, index, _, got = first_difference(build.design, codes, folder)
+    assert stage.name == build.design.stages[2].name
+    assert got is None
+    assert index[0] == len(kept) or len(index) == 3

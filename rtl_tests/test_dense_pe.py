@@ -2,10 +2,10 @@
 
 import random
 
-import bench
 import cocotb
 import numpy as np
 
+import bench
 from admmfpga.blocks import DensePE
 from admmfpga.network import IntType
 from admmfpga.network.ranges import accumulator_type
@@ -36,6 +36,21 @@ def _random(rng):
 def _cases():
     rng, values = random.Random(4), np.random.default_rng(4)
     cases = {}
+    # Accumulators narrower than products: small weights in a wide type, none at all.
+    for name, weights in (("small", [[1, 0, -1], [0, 0, 1]]), ("zero", [[0, 0], [0, 0]])):
+        matrix, source = np.array(weights), IntType(8, True)
+        block = DensePE(
+            rows=2,
+            columns=matrix.shape[1],
+            vectors=3,
+            pe=2,
+            simd=matrix.shape[1],
+            in_bits=8,
+            in_signed=True,
+            weight_bits=4,
+            acc_bits=accumulator_type(matrix, source).bits,
+        )
+        cases[name] = bench.Case(block, {"matrix": matrix})
     for index, shape in enumerate([*CORNERS, *(_random(rng) for _ in range(5))]):
         rows, columns, vectors, pe, simd, source, weight_bits, use_dsp, weight_block_ram = shape
         limit = (1 << (weight_bits - 1)) - 1

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import bench
 import cocotb
 
+import bench
 from admmfpga.blocks import Fifo
 
 

@@ -2,10 +2,10 @@
 
 import random
 
-import bench
 import cocotb
 import numpy as np
 
+import bench
 from admmfpga.blocks import Requantize
 from admmfpga.network import IntType, Requantization
 from admmfpga.network.ranges import sum_type

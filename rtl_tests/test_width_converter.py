@@ -2,9 +2,9 @@
 
 import random
 
-import bench
 import cocotb
 
+import bench
 from admmfpga.blocks import WidthConverter
 
 

@@ -13,8 +13,8 @@ module adder_tree #(
     output wire  signed [      OUT_BITS-1:0] sum
 );
 
-  if (INPUTS < 1 || IN_BITS < 1 || OUT_BITS < 1) begin : g_illegal
-    $fatal(1, "adder_tree: INPUTS and widths must be positive");
+  if (INPUTS < 1 || IN_BITS < 1 || OUT_BITS < IN_BITS) begin : g_illegal
+    $fatal(1, "adder_tree: INPUTS and widths must be positive, OUT_BITS at least IN_BITS");
   end
 
   localparam int LEVELS = $clog2(INPUTS);
@@ -25,8 +25,7 @@ module adder_tree #(
     wire signed [BITS-1:0] node[NODES];
     if (level == 0) begin : g_leaves
       for (genvar i = 0; i < NODES; i++) begin : g_node
-        wire signed [IN_BITS-1:0] leaf = in_data[i*IN_BITS+:IN_BITS];
-        assign node[i] = BITS'(leaf);
+        assign node[i] = in_data[i*IN_BITS+:IN_BITS];
       end
     end else begin : g_sums
       localparam int BELOW = (INPUTS + (1 << (level - 1)) - 1) >> (level - 1);

@@ -150,7 +150,7 @@ module dense_pe #(
 
   // --- Products, sums, accumulators.
 
-  localparam int PRODUCT_BITS = IN_BITS + WEIGHT_BITS;
+  localparam int PRODUCT_BITS = IN_BITS + WEIGHT_BITS < ACC_BITS ? IN_BITS + WEIGHT_BITS : ACC_BITS;
 
   wire [PE*ACC_BITS-1:0] accumulators;
 

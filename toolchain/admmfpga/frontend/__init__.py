@@ -18,6 +18,7 @@ from admmfpga.frontend.importer import import_graph, is_quantized
 from admmfpga.frontend.loading import Source, read_model
 from admmfpga.frontend.naming import sanitized
 from admmfpga.frontend.problems import Problem, UnsupportedModelError
+from admmfpga.frontend.snapping import snap_scales
 
 __all__ = [
     "Import",
@@ -59,6 +60,9 @@ def load(path: Path, *, calibration: npt.NDArray[Any] | None = None, name: str |
         else:
             images = _calibration.checked_images(calibration, model)
         model = _calibration.quantize(model, images)
+        first = import_graph(model, title)
+        _raise(first.problems)
+        model = snap_scales(model, first.realised)
     graph = import_graph(model, title)
     _raise(graph.problems)
     assert graph.network is not None

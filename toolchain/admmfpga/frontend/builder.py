@@ -44,6 +44,7 @@ class Builder:
         network: nodes in topological order, without outputs until `finish`.
         layouts: per network tensor, the positions of its ONNX counterpart's elements (see `values`).
         input_layout: stream position of each element of the model's input, in the input's ONNX shape.
+        realised: per closed layer, by its ONNX output: multiplier over wanted ratio, (C,).
         warnings: what the user should know.
     """
 
@@ -51,6 +52,7 @@ class Builder:
         self.network = Network(name=name, inputs=(), outputs=())
         self.layouts: dict[str, IntArray] = {}
         self.input_layout: IntArray = np.zeros(0, dtype=np.int64)
+        self.realised: dict[str, FloatArray] = {}
         self.warnings: list[str] = []
         self._names = Names()
         self._flat: dict[str, str] = {}
@@ -273,6 +275,8 @@ class Builder:
 
         # In units of the rounded multiplier, so that a large offset does not see the multiplier's rounding.
         step = multiplier.astype(np.float64) / 2.0**shift
+        if layer is not None:
+            self.realised[layer.output] = np.where(constant, 1.0, step / ratio)
         exact = value.offset / scale / step
         rounded = np.rint(exact)
         lost = float(np.max(np.abs(exact - rounded) * step))

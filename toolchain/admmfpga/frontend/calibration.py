@@ -132,6 +132,10 @@ def _spread_biases(model: onnx.ModelProto) -> None:
             spread = np.broadcast_to(bias.ravel(), (outputs,)).copy()
             model.graph.initializer.append(numpy_helper.from_array(spread, name))
             node.input[2] = name
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [i for i in model.graph.initializer if i.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
 
 
 def _reader(name: str, images: npt.NDArray[np.float32]) -> Any:

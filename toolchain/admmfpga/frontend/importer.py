@@ -16,7 +16,17 @@ from admmfpga.frontend.constants import evaluate, is_foldable
 from admmfpga.frontend.context import Context, NodeView, int_type, is_plain
 from admmfpga.frontend.operators import AFTER_HOST, REGISTRY, handler
 from admmfpga.frontend.problems import Problem, Unsupported
-from admmfpga.frontend.values import Affine, Codes, Const, GraphInput, HostOutput, QuantConst, Unknown, Value
+from admmfpga.frontend.values import (
+    Affine,
+    Codes,
+    Const,
+    FloatArray,
+    GraphInput,
+    HostOutput,
+    QuantConst,
+    Unknown,
+    Value,
+)
 from admmfpga.network import HostOp, IntArray, Network
 
 
@@ -28,6 +38,7 @@ class Graph:
         network: None if there are problems.
         layouts: per network tensor, the stream positions of its ONNX counterpart's elements.
         input_layout: stream position of each element of the model's input.
+        realised: per layer, by its ONNX output: the multiplier of its requantization over the wanted ratio, (C,).
         problems: in graph order.
         warnings: what the user should know.
     """
@@ -35,6 +46,7 @@ class Graph:
     network: Network | None
     layouts: Mapping[str, IntArray]
     input_layout: IntArray
+    realised: Mapping[str, FloatArray]
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
 
@@ -61,6 +73,7 @@ def import_graph(model: onnx.ModelProto, name: str, *, rehearsal: bool = False) 
         network=None if walk.problems or rehearsal else network,
         layouts=MappingProxyType(builder.layouts),
         input_layout=builder.input_layout,
+        realised=MappingProxyType(builder.realised),
         problems=tuple(walk.problems),
         warnings=tuple(dict.fromkeys(builder.warnings)),
     )

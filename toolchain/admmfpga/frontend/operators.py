@@ -165,13 +165,9 @@ def conv(node: NodeView) -> Value:
     dtype = node.builder.tensor(x.tensor).dtype
     if any(pads) and not dtype.min <= zero_point <= dtype.max:
         raise Unsupported(f"zero point {zero_point} is not a code of {dtype}", "check how the model was quantized")
-    layer = Layer(
-        node.proto.name,
-        np.ascontiguousarray(codes.transpose(0, 2, 3, 1)),
-        strides,
-        pads,
-        zero_point if any(pads) else 0,
-    )
+    ordered = np.ascontiguousarray(codes.transpose(0, 2, 3, 1))
+    pad_value = zero_point if any(pads) else 0
+    layer = Layer(node.proto.name, ordered, strides, pads, pad_value, output=node.output)
     rows = len(codes)
     bias = node.constant(2, "bias").ravel() if node.has(2) else np.zeros(rows)
     if bias.size != rows:
@@ -224,7 +220,8 @@ def _product(node: NodeView, codes: IntArray, scale: FloatArray) -> Affine:
     x = replace(x, tensor=node.builder.flattened(x.tensor))
     rows = len(codes)
     positions = np.arange(rows, dtype=np.int64).reshape(*lead, rows)
-    return _layer_value(x, Layer(node.proto.name, ordered), (rows,), positions, scale, np.zeros(rows))
+    layer = Layer(node.proto.name, ordered, output=node.output)
+    return _layer_value(x, layer, (rows,), positions, scale, np.zeros(rows))
 
 
 def _layer_value(

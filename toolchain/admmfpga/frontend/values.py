@@ -112,6 +112,7 @@ class Layer:
         name: of the ONNX node.
         weights: (O, KH, KW, I) or (O, I) integers.
         strides, pads, pad_value: as network.Conv; ignored for matrix products.
+        output: ONNX name of what it computes.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Layer:
     strides: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     pad_value: int = 0
+    output: str = ""
 
 
 @dataclass(frozen=True, eq=False)

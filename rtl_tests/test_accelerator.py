@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from admmfpga.boards import load_board
-from admmfpga.codegen.render import render_design, write_files
 from admmfpga.codegen.frames import from_beats, to_beats
+from admmfpga.codegen.render import render_design, write_files
 from admmfpga.codegen.rtl import TOP, compile_order
 from admmfpga.mapping import Design, build_design, map_network
 from admmfpga.mapping.depths import links

@@ -74,9 +74,9 @@ def dataset_images(name: str, source: Tensor) -> tuple[npt.NDArray[np.float32], 
     Raises:
         UserError: the model does not take images of that size.
     """
-    from admmfpga import datasets
+    from admmfpga.datasets import mnist
 
-    data = getattr(datasets, name)()
+    data = {"mnist": mnist}[name]()
     images = data.test_images
     if source.shape != (*images.shape[1:], 1):
         raise UserError(

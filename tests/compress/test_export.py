@@ -100,6 +100,10 @@ def test_batch_normalization_is_folded_and_residuals_are_written() -> None:
     exported = export.to_onnx(traced, levels, (3, 32, 32), "resnet8")
     assert not {"BatchNormalization"} & {node.op_type for node in exported.graph.node}
     assert onnx.numpy_helper.to_array(initializers(exported)["conv.weight_scale"]).shape == (4,)
+    codes = onnx.numpy_helper.to_array(initializers(exported)["conv.weight_codes"]).astype(np.float32)
+    weight = model.conv.weight.detach().numpy()
+    assert np.array_equal(np.sign(codes[0]), np.sign(weight[0]))
+    assert np.array_equal(np.sign(codes[1]), -np.sign(weight[1]))
     with torch.no_grad():
         expected = traced(images).numpy()
     assert np.corrcoef(run(exported, images).ravel(), expected.ravel())[0, 1] > 0.999

@@ -65,8 +65,8 @@ def _sparsity(run: Run) -> None:
     layers = weighted_layers(run.model)
     figure = Figure(figsize=(9, 2.2 * len(layers)), layout="constrained")
     for axes, (name, layer) in zip(figure.subplots(len(layers), 1, squeeze=False)[:, 0], layers.items(), strict=True):
-        kept = layer.weight.detach().flatten(1).cpu() != 0
+        kept = (layer.weight.detach().flatten(1) != 0).cpu().numpy()
         axes.imshow(kept, aspect="auto", cmap="binary", interpolation="nearest", vmin=0, vmax=1)
-        axes.set_title(f"{name}: {int(kept.sum())} of {kept.numel()} weights kept", fontsize=9)
+        axes.set_title(f"{name}: {int(kept.sum())} of {kept.size} weights kept", fontsize=9)
         axes.set_ylabel("rows")
     figure.savefig(run.folder / "sparsity.png", dpi=110)

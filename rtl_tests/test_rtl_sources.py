@@ -1,0 +1,70 @@
+"""All modules: conventions, lint with their default parameters, refusal of illegal parameters at elaboration."""
+
+import subprocess
+
+import pytest
+
+import bench
+from admmfpga.blocks import BLOCKS
+from admmfpga.tools.verilator import verilator_environment
+
+MODULES = sorted(path.stem for path in bench.rtl_folder().glob("*.sv"))
+ILLEGAL = {
+    "ram": [{"DEPTH": 0}],
+    "rom": [{"WIDTH": 0}],
+    "delay": [{"DEPTH": 0}],
+    "multiplier": [{"A_BITS": 4, "B_BITS": 4, "OUT_BITS": 9}],
+    "adder_tree": [{"IN_BITS": 8, "OUT_BITS": 7}],
+    "fifo": [{"DEPTH": 0}],
+    "width_converter": [{"IN_LANES": 4, "OUT_LANES": 6}, {"BITS": 0}],
+    "window": [{"KERNEL_H": 9, "HEIGHT": 8}, {"PAD_LEFT": 3}, {"PAD_TOP": -1}, {"STRIDE_W": 0}, {"GROUPS": 0}],
+    "dense_pe": [{"SIMD": 0}, {"ACC_BITS": 0}],
+    "requantize": [{"SHIFT": 62}, {"MULTIPLIER_BITS": 25}, {"LOW": 3, "HIGH": 2}, {"OUT_BITS": 33}, {"GROUPS": 0}],
+    "max_pool": [{"TAPS": 0}],
+    "axis_input": [{"BITS": 9, "CONTAINER_BITS": 8}, {"CONTAINER_BITS": 12}, {"BEATS": 0}],
+    "axis_output": [{"BITS": 9, "CONTAINER_BITS": 8}, {"CONTAINER_BITS": 12}, {"BEATS": 0}],
+}
+
+
+def lint(module, folder, parameters):
+    """Verilator's verdict on a module: (fine, what it printed)."""
+    bench.register_package(folder)
+    libraries = ["-y", str(bench.rtl_folder()), "-y", str(folder)]
+    arguments = ["--top-module", module, *(f"-G{name}={value}" for name, value in parameters.items())]
+    done = subprocess.run(
+        ["verilator", "--lint-only", "-Wall", *libraries, *arguments, bench.rtl_folder() / f"{module}.sv"],
+        env=verilator_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_block_has_a_module():
+    assert set(BLOCKS) <= set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_conventions(module):
+    lines = (bench.rtl_folder() / f"{module}.sv").read_text().splitlines()
+    assert lines[0].startswith("// "), "says first what it is"
+    code = [line for line in lines if line and not line.startswith("//")]
+    assert code[0] == "`default_nettype none"
+    assert code[1].startswith(f"module {module}")
+    assert code[-1] == "`default_nettype wire"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_lint(module, tmp_path):
+    fine, text = lint(module, tmp_path, {})
+    assert fine, text
+
+
+@pytest.mark.parametrize(
+    "module, parameters", [(module, parameters) for module, sets in ILLEGAL.items() for parameters in sets]
+)
+def test_illegal_parameters(module, parameters, tmp_path):
+    fine, text = lint(module, tmp_path, parameters)
+    assert not fine
+    assert f"{module}: " in text, text

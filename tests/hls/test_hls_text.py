@@ -84,7 +84,10 @@ def test_tables_hold_the_memories(bits: int, lanes: int) -> None:
     rng = np.random.default_rng(bits)
     values = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (7, lanes))
     rom = Rom("weights", Memory("m", values, bits, "", "dense"), block_ram=True)
-    literals = [int(literal, 16) for literal in rom.text().replace(",", " ").split()]
+    rows = re.findall(r"\{([^{}]*)\}", rom.text())
+    assert len(rows) == 7
+    literals = [int(literal, 16) for row in rows for literal in row.split(",")]
+    assert len(literals) == 7 * rom.chunks
     widths = {"unsigned char": 8, "unsigned short": 16, "unsigned int": 32, "unsigned long long": 64}
     assert max(literals) < 1 << widths[rom.type]
     words = [
@@ -151,7 +154,9 @@ def test_tcl_runs_the_steps_in_order(tmp_path: Path) -> None:
 
 def test_tcl_takes_steps_part_and_clock_from_outside(tmp_path: Path) -> None:
     said = run_tcl(
-        tmp_path, {"HLS_STEPS": " csynth  cosim", "HLS_PART": "xck26-sfvc784-2LV-c", "HLS_PERIOD_NS": "3.3"}, vivado=True
+        tmp_path,
+        {"HLS_STEPS": " csynth  cosim", "HLS_PART": "xck26-sfvc784-2LV-c", "HLS_PERIOD_NS": "3.3"},
+        vivado=True,
     )
     verbs = [line.split()[0] for line in said]
     assert verbs[-3:] == ["csynth_design", "cosim_design", "exit"]

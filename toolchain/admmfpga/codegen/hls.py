@@ -88,11 +88,15 @@ class Rom:
         return words.view("<u8").reshape(self.depth, self.chunks)
 
     def text(self) -> str:
-        """The table as C++ initializers, row by row."""
+        """The table as C++ initializers, each word in braces."""
         digits = -(-self.chunk_bits // 4)
-        literals = [f"0x{value:0{digits}x}" for value in self.table().ravel().tolist()]
-        per_line = max(1, _LINE // (digits + 4))
-        lines = [", ".join(literals[i : i + per_line]) for i in range(0, len(literals), per_line)]
+        literals = [[f"0x{value:0{digits}x}" for value in row] for row in self.table().tolist()]
+        for row in literals:
+            row[0] = "{" + row[0]
+            row[-1] += "}"
+        flat = [literal for row in literals for literal in row]
+        per_line = max(1, _LINE // (digits + 6))
+        lines = [", ".join(flat[i : i + per_line]) for i in range(0, len(flat), per_line)]
         return ",\n".join(lines) + "\n"
 
 

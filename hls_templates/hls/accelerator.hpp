@@ -1,6 +1,7 @@
 // Top function for Vitis HLS and Vivado HLS: AXI4-Stream frames in and results out, AXI4-Lite control.
 //
-// The structs with side channels live here and nowhere else: the core (dataflow.hpp) works on plain words.
+// The structs with side channels live here and nowhere else: the core (dataflow.hpp) works on plain words. Frames are
+// counted in beats; the input's TLAST, TKEEP and TSTRB are not looked at.
 #ifndef ADMMFPGA_ACCELERATOR_HPP
 #define ADMMFPGA_ACCELERATOR_HPP
 

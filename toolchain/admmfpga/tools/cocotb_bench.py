@@ -51,6 +51,7 @@ def run_bench(
     """
     from cocotb_tools.runner import get_runner
 
+    build_dir, test_dir = build_dir.resolve(), test_dir.resolve()
     build_dir.mkdir(parents=True, exist_ok=True)
     test_dir.mkdir(parents=True, exist_ok=True)
     build_log, test_log = build_dir / "build.log", test_dir / "cocotb.log"

@@ -36,6 +36,9 @@ $(LENET5)/lenet5.onnx: examples/lenet5/train.py $(VENV)/.setup
 
 demo: $(LENET5)/lenet5.onnx
 	$(BIN)/admmfpga compile $(LENET5)/lenet5.onnx --board $(BOARD) --calibration $(LENET5)/calibration.npz -o $(LENET5)/$(BOARD)
+	@echo "--- the integer network on the whole test set"
+	$(BIN)/admmfpga simulate $(LENET5)/$(BOARD) --images $(LENET5)/test.npz --implementation reference
+	@echo "--- $(FRAMES) images through reference, HLS C++, RTL and HLS C++ in Verilator"
 	$(BIN)/admmfpga simulate $(LENET5)/$(BOARD) --images $(LENET5)/test.npz --count $(FRAMES)
 
 test: $(LENET5)/lenet5.onnx

@@ -22,10 +22,10 @@ from admmfpga.errors import UserError
     "--implementation",
     "chosen",
     multiple=True,
-    type=click.Choice(["hls", "rtl", "hls_dpi", "all"]),
+    type=click.Choice(["reference", "hls", "rtl", "hls_dpi", "all"]),
     default=("all",),
     show_default=True,
-    help="What to compare with the reference; may be given several times.",
+    help="What to run beside the reference (`reference`: nothing); may be given several times.",
 )
 @click.option(
     "--protocol-frames",

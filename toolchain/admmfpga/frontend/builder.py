@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import ceil, floor, inf, prod
+from math import inf, prod
 
 import numpy as np
 
 from admmfpga.frontend.naming import Names
 from admmfpga.frontend.problems import Unsupported
+from admmfpga.frontend.scaling import check_width, clamped, multipliers, rescaling, whole_offsets
 from admmfpga.frontend.values import Affine, Codes, FloatArray, GraphInput, Layer, Pool, stream_positions
 from admmfpga.network import (
     Conv,
@@ -22,7 +23,6 @@ from admmfpga.network import (
     Requantization,
     Rescale,
     Tensor,
-    fixed_point,
 )
 from admmfpga.network.graph import window_positions
 from admmfpga.network.ranges import accumulator_range
@@ -32,9 +32,6 @@ NEGLIGIBLE_STEPS = 2.0**-12
 
 NOTABLE_STEPS = 0.01
 """Rounding of the bias to whole accumulator steps is reported above this part of an output step."""
-
-WIDEST_SUM_BITS = 62
-"""(acc + bias) * multiplier must fit the reference's 64-bit integers with room for rounding."""
 
 
 class Builder:
@@ -67,7 +64,7 @@ class Builder:
     # Inputs
 
     def add_input(self, source: str, value: GraphInput, dtype: IntType, scale: float, zero_point: int) -> Codes:
-        """The network's input. Images (1, C, H, W) become (H, W, C); another order is mended once a layer asks for it.
+        """The network's input. Images (1, C, H, W) become (H, W, C), all else vectors; `reorder_input` changes it.
 
         Args:
             source: ONNX name of the codes.
@@ -77,8 +74,6 @@ class Builder:
         onnx_shape = value.shape
         if len(onnx_shape) == 4:
             shape: tuple[int, ...] = (onnx_shape[2], onnx_shape[3], onnx_shape[1])
-        elif len(onnx_shape) == 3:
-            shape = (onnx_shape[1], onnx_shape[2], 1)
         else:
             shape = (prod(onnx_shape),)
         self.input_layout = np.ascontiguousarray(stream_positions(shape).reshape(onnx_shape))
@@ -251,55 +246,44 @@ class Builder:
             low = np.full(value.channels, source_type.min, dtype=np.int64)
             high = np.full(value.channels, source_type.max, dtype=np.int64)
 
-        ratio = value.scale / scale
-        correction = value.correction
-        reach = ratio * np.maximum(np.abs(low + correction), np.abs(high + correction))
-        constant = (reach < NEGLIGIBLE_STEPS) & (layer is not None)
-        if np.any(constant):
-            # Such a channel is its offset. Any ratio that fits beside the others expresses it.
-            assert layer is not None
-            weights = layer.weights.copy()
-            weights[constant] = 0
-            layer = replace(layer, weights=weights)
-            unit = float(ratio[~constant].min()) if not np.all(constant) else 2.0**-8
-            ratio, correction = np.where(constant, unit, ratio), np.where(constant, 0, correction)
-            low, high = np.where(constant, 0, low), np.where(constant, 0, high)
-        try:
-            multiplier, shift = fixed_point(ratio)
-        except OverflowError as error:
-            raise Unsupported("the output's scale is far too small for what is computed", "check the scales") from error
-        if np.any(multiplier == 0):
-            raise Unsupported(
-                "the channels' scales differ by more than 2**24", "remove dead channels or quantize per tensor"
-            )
-
-        # In units of the rounded multiplier, so that a large offset does not see the multiplier's rounding.
+        ratio, correction = value.scale / scale, value.correction
+        if layer is not None:
+            reach = ratio * np.maximum(np.abs(low + correction), np.abs(high + correction))
+            constant = reach < NEGLIGIBLE_STEPS
+            if np.any(constant):
+                # Such a channel is its offset. Any ratio that fits beside the others expresses it.
+                weights = layer.weights.copy()
+                weights[constant] = 0
+                layer = replace(layer, weights=weights)
+                unit = 2.0**-8 if np.all(constant) else float(ratio[~constant].min())
+                ratio, correction = np.where(constant, unit, ratio), np.where(constant, 0, correction)
+                low, high = np.where(constant, 0, low), np.where(constant, 0, high)
+        multiplier, shift = multipliers(ratio, dtype)
+        if layer is None and not np.any(value.offset) and np.ptp(ratio) == 0 and source_type.bits <= 8:
+            multiplier, shift = self._exact_rescaling(value, scale, source_type)
         step = multiplier.astype(np.float64) / 2.0**shift
         if layer is not None:
             self.realised[layer.output] = np.where(constant, 1.0, step / ratio)
-        exact = value.offset / scale / step
-        rounded = np.rint(exact)
-        lost = float(np.max(np.abs(exact - rounded) * step))
-        if lost > 0.5:
-            raise Unsupported(
-                f"an offset would be rounded by {lost:.2f} output steps", "fold it into the Conv or Gemm before it"
-            )
+        offset, lost = whole_offsets(value.offset / scale, step)
         if lost > NOTABLE_STEPS:
             self.warnings.append(f"{value.source}: the bias is rounded by up to {lost:.3f} output steps")
         code_low, code_high = self._clip_codes(value, scale, zero_point, dtype)
-        # Beyond these biases the output is constant; clamping keeps the hardware's sums narrow and changes no result.
-        most = np.array([ceil((code_high - zero_point + 1) / s) for s in step], dtype=np.float64) - low
-        least = np.array([floor((code_low - zero_point - 1) / s) for s in step], dtype=np.float64) - high
-        bias = np.clip(rounded + correction, least, most).astype(np.int64)
-        largest = int(np.max(np.maximum(np.abs(low + bias), np.abs(high + bias)) * multiplier.astype(np.float64)))
-        if largest.bit_length() > WIDEST_SUM_BITS:
-            raise Unsupported("the accumulator times its multiplier is wider than 62 bits", "check the scales")
+        bias = clamped(offset + correction, step, low, high, (code_low - zero_point, code_high - zero_point))
         requantization = Requantization(bias, multiplier, shift, zero_point, code_low, code_high, dtype)
+        check_width(requantization, low, high)
         if layer is not None:
             return self._add_layer(layer, value, requantization, np.array(scale))
         name = self._names.layer("rescale", "")
         tensor = Tensor(f"{name}_out", value.shape, dtype, np.array(scale), zero_point, value.source)
         return self._append(Rescale(name, (value.tensor,), tensor.name, requantization), tensor, value.positions)
+
+    @staticmethod
+    def _exact_rescaling(value: Affine, scale: float, source_type: IntType) -> tuple[IntArray, int]:
+        codes = np.arange(source_type.min, source_type.max + 1) + value.correction[0]
+        real = codes.astype(np.float32) * np.float32(value.scale[0])
+        expected = np.rint(real / np.float32(scale)).astype(np.int64)
+        multiplier, shift = rescaling(codes, expected, float(value.scale[0]) / scale)
+        return np.full(value.channels, multiplier, dtype=np.int64), shift
 
     def _add_layer(self, layer: Layer, value: Affine, requantization: Requantization, scale: FloatArray) -> str:
         given = self.tensor(value.tensor)

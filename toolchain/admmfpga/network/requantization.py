@@ -73,15 +73,16 @@ class Requantization:
         return max(1, int(self.multiplier.max()).bit_length())
 
 
-def fixed_point(ratio: npt.NDArray[np.float64]) -> tuple[IntArray, int]:
+def fixed_point(ratio: npt.NDArray[np.float64], bits: int = MULTIPLIER_BITS) -> tuple[IntArray, int]:
     """Positive real ratios as integers over one power of two: ratio ~ multiplier / 2**shift.
 
-    The largest gets MULTIPLIER_BITS bits; where the ratios differ, as many more as the smallest needs for the same
+    The largest gets `bits` bits; where the ratios differ, as many more as the smallest needs for the same
     relative precision, up to MAX_MULTIPLIER_BITS. Common factors of two are taken out, so that powers of two
     become plain shifts.
 
     Args:
         ratio: (C,) non-negative; zeros are allowed (a channel whose output is constant).
+        bits: of the multiplier, relative precision 2**-bits; outputs of 16 bits need more than those of 8.
 
     Returns:
         multiplier (C,), shift.
@@ -94,7 +95,7 @@ def fixed_point(ratio: npt.NDArray[np.float64]) -> tuple[IntArray, int]:
         return np.zeros(ratio.shape, dtype=np.int64), 0
     positive = ratio[ratio > 0]
     spread = max(0, frexp(largest)[1] - frexp(float(positive.min()))[1])
-    bits = min(MULTIPLIER_BITS + spread, MAX_MULTIPLIER_BITS)
+    bits = min(bits + spread, MAX_MULTIPLIER_BITS)
     shift = bits - frexp(largest)[1]
     if np.rint(largest * 2.0**shift) >= 2**bits:
         shift -= 1

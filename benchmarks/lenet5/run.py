@@ -54,6 +54,7 @@ ROWS = {
     "ns167": Row(("ns71", "pruned"), "pruned"),
     "ns348": Row(("ns167", "pruned"), "pruned"),
     "structured": Row(("slim", "pruned"), "pruned"),
+    "structured232": Row(("structured", "pruned"), "pruned"),
     "binary": Row(("base", "float"), "quantized"),
     "ns71-quant": Row(("ns71", "pruned"), "quantized"),
     "structured-quant": Row(("structured", "pruned"), "quantized"),

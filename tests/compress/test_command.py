@@ -83,6 +83,7 @@ def test_weights_are_taken(folder: Path) -> None:
     torch.save(tiny_network(), folder / "weights.pt")  # a whole pickled module is not loaded
     result = invoke(folder, "--weights", str(folder / "weights.pt"))
     assert isinstance(result.exception, UserError)
+    assert "is not a file of weights" in str(result.exception)
 
 
 @pytest.mark.parametrize("model", ["nothing", "no_such_module_here:x", "compress_made:nothing", "json:dumps"])

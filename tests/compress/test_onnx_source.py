@@ -34,7 +34,8 @@ def test_a_float_model_comes_with_its_layers_under_their_names(network: nn.Seque
         for name, layer in weighted_layers(network).items()
         for part in ("weight", "bias")
     }
-    constants["fc2.weight"] = constants["fc2.weight"].T.copy()
+    for name in ("fc1.weight", "fc2.weight"):
+        constants[name] = constants[name].T.copy()
     constants["shape"] = np.array([0, -1], dtype=np.int64)
     node = helper.make_node
     nodes = [
@@ -44,7 +45,7 @@ def test_a_float_model_comes_with_its_layers_under_their_names(network: nn.Seque
         node("Conv", ["c", "conv2.weight", "conv2.bias"], ["d"], kernel_shape=[3, 3]),
         node("Relu", ["d"], ["e"]),
         node("Reshape", ["e", "shape"], ["f"]),
-        node("Gemm", ["f", "fc1.weight", "fc1.bias"], ["g"], transB=1),
+        node("Gemm", ["f", "fc1.weight", "fc1.bias"], ["g"]),
         node("Relu", ["g"], ["h"]),
         node("MatMul", ["h", "fc2.weight"], ["i"]),
         node("Add", ["i", "fc2.bias"], ["y"]),

@@ -193,10 +193,9 @@ class Frozen:
 class Then:
     """Composition: projects onto each set in turn; every later projection must keep the zeros of the earlier ones.
 
-    All sets of this package do: those that prune only ever zero more, those that quantize leave zero alone (unless
-    they say `zero=False` on purpose, and then they take exact zeros as pruned). The result lies in every set. It is the
-    nearest point of the intersection for a sparsity set followed by nothing else, and the usual greedy one (columns
-    first, then rows; sparsity first, then levels for the survivors) otherwise.
+    All sets of this package but Binary do: those that prune only zero more, those that quantize take exact zeros as
+    pruned. The result lies in every set. It is the usual greedy point of the intersection (columns first, then rows;
+    sparsity first, then levels for the survivors), not always the nearest one.
     """
 
     sets: Sequence[ConstraintSet]

@@ -2,8 +2,8 @@
 
     python benchmarks/simulation_speed.py [BUILD IMAGES] [--frames N]
 
-Prints frames and MACs a second of the numpy reference, the HLS C++, the Verilated RTL under the C++ harness (also cycles
-a second), and their ratios. Models are built before the clock starts.
+Prints frames and MACs a second of the numpy reference, the HLS C++ and the Verilated RTL under the C++ harness (cycles
+a second too), and their ratios. Models are built before the clock starts.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ LENET5 = Path("build/lenet5")
 @click.option("--calibration", type=click.Path(path_type=Path), default=LENET5 / "calibration.npz", show_default=True)
 @click.option("--images", type=click.Path(path_type=Path), default=LENET5 / "test.npz", show_default=True)
 @click.option("--count", default=1000, show_default=True, help="Images that are compared; accuracy is over all.")
-def main(model: Path, calibration: Path, images: Path, count: int) -> None:
+@click.option("--isolated", is_flag=True, help="Give each layer ONNX Runtime's own inputs.")
+def main(model: Path, calibration: Path, images: Path, count: int, isolated: bool) -> None:
     """Print the agreement of every layer and the accuracy of the integer network."""
     try:
         with np.load(calibration) as archive:
@@ -31,7 +32,7 @@ def main(model: Path, calibration: Path, images: Path, count: int) -> None:
         with np.load(images) as archive:
             frames = archive["images"]
             labels = archive.get("labels")
-        agreements = compare_with_onnxruntime(imported, frames[:count])
+        agreements = compare_with_onnxruntime(imported, frames[:count], isolated=isolated)
     except UserError as error:
         raise click.ClickException(f"{error}\n{error.hint}") from None
     except OSError as error:

@@ -69,9 +69,7 @@ class Maker:
     def quantize(self, x: str, scale: float, zero_point: int = 0, dtype: str = "uint8") -> str:
         return self.node("QuantizeLinear", x, self.const(float(scale)), self.const(narrow(zero_point, dtype)))
 
-    def dequantize(
-        self, x: str, scale: Array | float, zero: Array | int = 0, dtype: str = "uint8", **axis: int
-    ) -> str:
+    def dequantize(self, x: str, scale: Array | float, zero: Array | int = 0, dtype: str = "uint8", **axis: int) -> str:
         zeros = narrow(np.broadcast_to(zero, np.shape(scale)), dtype)
         parameters = (self.const(np.asarray(scale, dtype=np.float32)), self.const(zeros))
         return self.node("DequantizeLinear", x, *parameters, **axis)

@@ -13,7 +13,7 @@ from onnx import helper
 from admmfpga.errors import UserError
 from admmfpga.frontend.constants import session
 from admmfpga.frontend.imported import Import
-from admmfpga.network import reference
+from admmfpga.network import IntArray, Tensor, reference
 
 CHUNK = 32
 """Frames whose tensors are held at a time."""
@@ -43,14 +43,17 @@ class LayerAgreement:
         return self.equal / self.total
 
 
-def compare_with_onnxruntime(imported: Import, images: npt.NDArray[np.generic]) -> list[LayerAgreement]:
+def compare_with_onnxruntime(
+    imported: Import, images: npt.NDArray[np.generic], *, isolated: bool = False
+) -> list[LayerAgreement]:
     """Run the same images through the reference and, without graph optimizations, through ONNX Runtime.
 
-    Both run from the images to the end, so a difference in one layer counts in those behind it too. Tensors without a
-    counterpart in the model are left out.
+    Tensors without a counterpart in the model are left out.
 
     Args:
         images: (N, *frame) as the model takes them.
+        isolated: give each layer ONNX Runtime's own inputs, so that a layer answers for its own differences only. Else
+            both run from the images to the end, and a difference counts in the layers behind it too.
 
     Raises:
         UserError: wrong shape, or ONNX Runtime cannot run the model.
@@ -71,13 +74,15 @@ def compare_with_onnxruntime(imported: Import, images: npt.NDArray[np.generic]) 
         frames = images[start : start + CHUNK].astype(dtype)
         runs = [runner.run(None, {info.name: frame[None]}) for frame in frames]
         theirs = {source: [run[i] for run in runs] for i, source in enumerate(sources)}
-        ours = reference.run_all(network, codes[start : start + CHUNK], keep=tuple(compared))
-        for name, tensor in compared.items():
-            stream = np.empty((len(frames), tensor.elements), dtype=_kind(theirs[tensor.source][0]))
-            stream[:, imported.layouts[name].ravel()] = np.stack(theirs[tensor.source]).reshape(len(frames), -1)
-            values = stream.reshape(-1, *tensor.shape)
-            expected = values if values.dtype.kind in "iu" else tensor.quantize(values)
-            steps = np.abs(ours[name] - expected.astype(np.int64))
+        expected = {
+            name: _codes(tensor, imported.layouts[name], theirs[tensor.source]) for name, tensor in compared.items()
+        }
+        ours = {network.inputs[0]: codes[start : start + CHUNK]}
+        for node in network.nodes:
+            known = {**ours, **expected} if isolated else ours
+            ours[node.output] = reference.run_node(node, [known[name] for name in node.inputs], network.input_of(node))
+        for name in compared:
+            steps = np.abs(ours[name] - expected[name])
             count = counts[name]
             count[0] += steps.size
             count[1] += int(np.count_nonzero(steps == 0))
@@ -88,8 +93,13 @@ def compare_with_onnxruntime(imported: Import, images: npt.NDArray[np.generic]) 
     ]
 
 
-def _kind(array: npt.NDArray[Any]) -> np.dtype[Any]:
-    return np.dtype(np.int64) if array.dtype.kind in "iu" else array.dtype
+def _codes(tensor: Tensor, layout: IntArray, results: list[npt.NDArray[Any]]) -> IntArray:
+    """ONNX Runtime's results for single frames as codes in stream order."""
+    given = np.stack(results).reshape(len(results), -1)
+    stream = np.empty_like(given)
+    stream[:, layout.ravel()] = given
+    values = stream.reshape(-1, *tensor.shape)
+    return values.astype(np.int64) if values.dtype.kind in "iu" else tensor.quantize(values)
 
 
 def _with_outputs(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:

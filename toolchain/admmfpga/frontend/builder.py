@@ -149,6 +149,9 @@ class Builder:
             return self._closed[key][1]
         if value.layer is None and self._is_identity(value, scale, zero_point, dtype):
             tensor = value.tensor
+            if tensor not in self.network.inputs:  # codes of an integer input that were only pooled have no scale yet
+                scaled = replace(self.tensor(tensor), scale=np.array(scale), zero_point=zero_point)
+                self.network.tensors[tensor] = scaled
             self._claim(tensor, source, value.positions)
         else:
             # The result of the last node is the ONNX tensor; what comes before pools is only known by its real value.

@@ -53,15 +53,11 @@ class Context:
         builder: the network so far.
         values: of all ONNX tensors so far.
         rehearsal: the model is a float model yet to be quantized: take every activation and weight as quantized.
-        unscaled: integer inputs of the model whose scale the first DequantizeLinear tells.
     """
 
     builder: Builder
     values: dict[str, Value]
     rehearsal: bool = False
-
-    def __post_init__(self) -> None:
-        self.unscaled: set[str] = set()
 
 
 class NodeView:

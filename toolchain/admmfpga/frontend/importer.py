@@ -102,9 +102,8 @@ class _Walk:
             raise UserError(f"the input {info.name} holds {kind.name}", problem.hint) from None
         if dtype.bits > 16:
             raise UserError(f"the input {info.name} holds {dtype}", "use float32, uint8 or int8")
-        codes = self.context.builder.add_input(info.name, value, dtype, 1.0, 0)
-        self.context.values[info.name] = codes
-        self.context.unscaled.add(codes.tensor)
+        # The model is given codes, so these are the input's real numbers; what they stand for is in the layers.
+        self.context.values[info.name] = self.context.builder.add_input(info.name, value, dtype, 1.0, 0)
 
     def visit(self, proto: onnx.NodeProto) -> None:
         """Give values to a node's outputs; on a problem, note it and go on."""

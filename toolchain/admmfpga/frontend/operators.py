@@ -105,12 +105,7 @@ def dequantize_linear(node: NodeView) -> Value:
         raise Unsupported("dequantizes real numbers", "put QuantizeLinear in front of it")
     if not per_tensor or zero.size != 1:
         raise Unsupported("an activation has one scale per channel", "use one scale per tensor for activations")
-    tensor = node.builder.tensor(x.tensor)
-    if x.tensor in node.context.unscaled:
-        node.context.unscaled.discard(x.tensor)
-        tensor = replace(tensor, scale=np.array(float(scale.flat[0])), zero_point=int(zero.flat[0]))
-        node.builder.network.tensors[x.tensor] = tensor
-    return dequantized(tensor, x.positions, scale.reshape(()), int(zero.flat[0]))
+    return dequantized(node.builder.tensor(x.tensor), x.positions, scale.reshape(()), int(zero.flat[0]))
 
 
 def _step(scale: FloatArray) -> float:
@@ -533,9 +528,7 @@ def cast(node: NodeView) -> Value:
     if kind.name not in ("float16", "float32", "float64", "bfloat16"):
         raise Unsupported(f"converts activations to {kind.name}", "quantize with QuantizeLinear")
     if isinstance(x, Codes):
-        tensor = node.builder.tensor(x.tensor)
-        node.context.unscaled.discard(x.tensor)
-        return dequantized(tensor, x.positions, np.ones(()), 0)
+        return dequantized(node.builder.tensor(x.tensor), x.positions, np.ones(()), 0)
     return x
 
 

@@ -35,6 +35,7 @@ class Maker:
         self.shape = shape
         self.opset = opset
         self.kind = kind
+        self.domains: list[str] = []
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self.count = 0
@@ -111,9 +112,8 @@ class Maker:
             inputs += [helper.make_tensor_value_info(i.name, i.data_type, i.dims) for i in self.initializers]
         outputs = [helper.make_empty_tensor_value_info(name) for name in [output, *(extra or [])]]
         graph = helper.make_graph(self.nodes, "made", inputs, outputs, self.initializers)
-        model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=3 if legacy else 10
-        )
+        opsets = [helper.make_opsetid("", self.opset), *(helper.make_opsetid(domain, 1) for domain in self.domains)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=3 if legacy else 10)
         inferred = onnx.shape_inference.infer_shapes(model)
         types = {v.name: v for v in (*inferred.graph.value_info, *inferred.graph.output)}
         for info in model.graph.output:

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from admmfpga.errors import UserError
 from admmfpga.frontend.builder import Builder
 from admmfpga.frontend.constants import evaluate, is_foldable
-from admmfpga.frontend.context import Context, NodeView, int_type, is_plain
+from admmfpga.frontend.context import Context, NodeView, dequantized, int_type, is_plain
 from admmfpga.frontend.operators import AFTER_HOST, REGISTRY, handler
 from admmfpga.frontend.problems import Problem, Unsupported
 from admmfpga.frontend.values import (
@@ -26,6 +26,7 @@ from admmfpga.frontend.values import (
     QuantConst,
     Unknown,
     Value,
+    stream_positions,
 )
 from admmfpga.network import HostOp, IntArray, Network
 
@@ -86,6 +87,10 @@ class _Walk:
         self.opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
         values: dict[str, Value] = {i.name: Const(numpy_helper.to_array(i)) for i in model.graph.initializer}
         self.context = Context(Builder(name), values, rehearsal)
+        self.shapes = {
+            info.name: tuple(d.dim_value for d in info.type.tensor_type.shape.dim)
+            for info in (*model.graph.value_info, *model.graph.output)
+        }
         self._add_input(model.graph.input[0])
 
     def _add_input(self, info: onnx.ValueInfoProto) -> None:
@@ -115,11 +120,20 @@ class _Walk:
         except Unsupported as problem:
             name = proto.name or next(iter(outputs), "")
             self.problems.append(Problem(name, proto.op_type, problem.message, problem.hint))
-            results = [Unknown() for _ in outputs]
+            results = [self._stand_in(proto)]
         for name, result in zip(outputs, results, strict=False):
             values[name] = result
         for name in outputs[len(results) :]:
             values[name] = Unknown()
+
+    def _stand_in(self, proto: onnx.NodeProto) -> Value:
+        """What a reported node would have given, so that the nodes behind it are checked too."""
+        shape = self.shapes.get(proto.output[0] if proto.output else "", ())
+        if len(shape) not in (2, 4) or shape[0] != 1 or min(shape) < 1:
+            return Unknown()
+        tensor = self.context.builder.assume(shape[1:] if len(shape) == 2 else (shape[2], shape[3], shape[1]))
+        value = dequantized(tensor, stream_positions(tensor.shape))
+        return Codes(tensor.name, value.positions) if proto.op_type == "QuantizeLinear" else value
 
     def _results(self, node: NodeView) -> list[Value]:
         proto = node.proto

@@ -1,0 +1,219 @@
+"""What cannot become hardware: every node is named at once, with a hint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from qdq_made import Maker
+
+from admmfpga.errors import UserError
+from admmfpga.frontend import UnsupportedModelError, load, unsupported
+
+
+def conv(made: Maker, x: str | None = None, channels: int = 4, **attributes: object) -> str:
+    kernel = made.weights(channels, channels, 3, 3)
+    return made.node("Conv", made.input() if x is None else x, kernel, **attributes)
+
+
+def int8(made: Maker, *shape: int) -> str:
+    return made.const(made.codes(*shape).astype(np.int8))
+
+
+def mean(made: Maker) -> str:
+    return made.real(4, 1, 1)
+
+
+# Each makes a model of (1, 4, 8, 8) images with one bad node, and returns the output.
+CASES: dict[str, tuple[Callable[[Maker], str], str]] = {
+    "dilated": (lambda m: conv(m, dilations=[2, 2]), "dilations"),
+    "depthwise": (lambda m: m.node("Conv", m.input(), m.weights(4, 1, 3, 3), group=4), "group=4"),
+    "one-dimensional": (
+        lambda m: m.node("Conv", m.node("Reshape", m.input(), m.const([1, 4, 64])), m.weights(2, 4, 3)),
+        "1 dimensions",
+    ),
+    "wide padding": (lambda m: conv(m, pads=[3, 0, 0, 0]), "as large as the kernel"),
+    "dilated pool": (
+        lambda m: m.node("MaxPool", m.input(), kernel_shape=[2, 2], dilations=[2, 2]),
+        "dilations",
+    ),
+    "float weights": (lambda m: m.node("Conv", m.input(), m.real(2, 4, 3, 3)), "weights are not quantized"),
+    "float activations": (
+        lambda m: m.node("Conv", m.node("Relu", conv(m)), m.weights(2, 4, 3, 3)),
+        "input is not quantized",
+    ),
+    "float input": (lambda m: m.node("Conv", "x", m.weights(2, 4, 3, 3)), "input is not quantized"),
+    "wide weights": (
+        lambda m: m.node("Conv", m.input(), m.dequantize(m.const(np.full((2, 4, 3, 3), 200, np.uint8)), 0.1)),
+        "more than 8 signed bits",
+    ),
+    "scales along the inputs": (
+        lambda m: m.node("Conv", m.input(), m.weights(2, 4, 3, 3, axis=1)),
+        "per input channel",
+    ),
+    "computed weights": (
+        lambda m: m.node("MatMul", m.input(), m.qdq(conv(m, pads=[1] * 4), 0.1)),
+        "computed at run time",
+    ),
+    "weights first": (lambda m: m.node("MatMul", m.weights(8, 8), m.input()), "weights times activations"),
+    "many vectors": (lambda m: m.node("MatMul", m.input(), m.weights(8, 3)), "32 vectors"),
+    "residual": (lambda m: m.node("Add", m.qdq(conv(m), 0.1), m.qdq(conv(m), 0.1)), "adding two computed tensors"),
+    "scaled per channel": (
+        lambda m: m.node("Conv", m.qdq(m.node("Mul", "x", mean(m)), 1 / 255), m.weights(2, 4, 3, 3)),
+        "scaled per channel",
+    ),
+    "input quantized twice": (lambda m: (conv(m), m.qdq("x", 0.3))[1], "two different ways"),
+    "constant that differs between pixels": (lambda m: m.node("Add", conv(m), m.real(1, 4, 6, 6)), "between pixels"),
+    "constant that enlarges": (lambda m: m.node("Add", conv(m), m.real(2, 1, 4, 6, 6)), "constant of shape"),
+    "scaling after relu": (lambda m: m.node("Mul", m.node("Relu", conv(m)), mean(m)), "after Relu or Clip"),
+    "negative after pool": (
+        lambda m: m.node("Mul", m.node("MaxPool", conv(m), kernel_shape=[2, 2]), m.const(-1.0)),
+        "turns the maximum into a minimum",
+    ),
+    "reordered image": (
+        lambda m: conv(m, m.node("Transpose", m.qdq(conv(m), 0.1), perm=[0, 1, 3, 2])),
+        "in another order",
+    ),
+    "softmax inside": (
+        lambda m: m.node("Relu", m.node("Softmax", m.qdq(conv(m), 0.1), axis=1)),
+        "after an operator that is left to the host",
+    ),
+    "softmax over rows": (lambda m: m.node("Softmax", m.qdq(conv(m), 0.1), axis=2), "axis 2"),
+    "average": (lambda m: m.node("GlobalAveragePool", m.qdq(conv(m), 0.1)), "not supported"),
+    "tanh": (lambda m: m.node("Tanh", conv(m)), "not supported"),
+    "training": (
+        lambda m: m.node("Dropout", conv(m), m.const(0.5), m.const(np.array(True))),
+        "training_mode",
+    ),
+    "zero scale": (lambda m: m.qdq(conv(m), 0.0), "a scale of 0"),
+    "negative scale": (lambda m: m.qdq(conv(m), -0.1), "a scale of -0.1"),
+    "NaN scale": (lambda m: m.qdq(conv(m), float("nan")), "NaN"),
+    "zero weight scale": (
+        lambda m: m.node("Conv", m.input(), m.dequantize(int8(m, 2, 4, 3, 3), 0.0, 0, "int8")),
+        "scale that is not positive",
+    ),
+    "infinite bias": (lambda m: m.node("Add", conv(m), m.const(float("inf"))), "NaN or infinity"),
+    "NaN clip": (lambda m: m.node("Clip", conv(m), m.const(float("nan"))), "NaN"),
+    "scale per channel of activations": (
+        lambda m: m.node("QuantizeLinear", conv(m), m.const([0.1] * 4), m.const(np.zeros(4, np.uint8)), axis=1),
+        "one scale per channel",
+    ),
+    "float8": (
+        lambda m: m.node("QuantizeLinear", conv(m), m.const(0.1), output_dtype=onnx.TensorProto.FLOAT8E4M3FN),
+        "float8",
+    ),
+    "blocked": (
+        lambda m: m.node(
+            "MatMul",
+            m.node("Flatten", m.input()),
+            m.node("DequantizeLinear", int8(m, 256, 4), m.const(np.full((16, 4), 0.1)), block_size=16, axis=0),
+        ),
+        "blocked",
+    ),
+    "computed bound": (
+        lambda m: m.node("Clip", conv(m), m.node("GlobalMaxPool", m.qdq(conv(m, channels=4), 0.1))),
+        "lower bound is computed",
+    ),
+    "scaled output": (lambda m: m.node("Mul", m.qdq(conv(m), 0.1), m.const(3.0)), "scaled after it is quantized"),
+    "clipped output": (lambda m: m.node("Clip", conv(m), m.const(0.0), m.const(6.0)), "nothing quantizes"),
+    "flattened output": (lambda m: m.node("Flatten", m.qdq(conv(m), 0.1)), "flattened after the last layer"),
+    "constant output": (lambda m: m.node("Mul", m.real(3), m.real(3)), "not computed from the input"),
+    "indices": (
+        lambda m: m.node("Add", pool_indices(m), m.const(np.array(1))),
+        "indices",
+    ),
+    "wrong inputs": (lambda m: m.node("Einsum", conv(m), equation="abcd->ab"), "not supported"),
+}
+
+
+def pool_indices(made: Maker) -> str:
+    names = [made.name("pooled"), made.name("indices")]
+    made.nodes.append(onnx.helper.make_node("MaxPool", [made.qdq(conv(made), 0.1)], names, kernel_shape=[2, 2]))
+    return names[1]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_problem_is_named_with_a_hint(case: str, tmp_path: Path) -> None:
+    build, message = CASES[case]
+    made = Maker((1, 4, 8, 8), np.random.default_rng(1))
+    path = made.save(tmp_path / "m.onnx", build(made))
+    with pytest.raises(UnsupportedModelError) as caught:
+        load(path)
+    problem, *same = caught.value.problems
+    # A bad scale is a problem of QuantizeLinear and of the DequantizeLinear that shares it.
+    assert [p.op for p in same] == ["DequantizeLinear"] * (problem.op == "QuantizeLinear" and case.endswith("scale"))
+    assert message in problem.message
+    assert problem.node
+    assert problem.op
+    assert "\n" not in problem.message + problem.hint
+    assert unsupported(path) == [problem, *same]
+
+
+def test_all_problems_at_once(tmp_path: Path) -> None:
+    made = Maker((1, 4, 8, 8), np.random.default_rng(1))
+    x = made.qdq(conv(made, dilations=[2, 2], pads=[1] * 4), 0.1)  # what reads this is not reported again
+    x = made.qdq(made.node("Conv", x, made.weights(4, 4, 1, 1), name="fine"), 0.1)
+    x = made.node("Tanh", x, name="squash")
+    x = made.qdq(made.node("LRN", x, size=3, name="normalise"), 0.1)
+    path = made.save(tmp_path / "m.onnx", made.node("GlobalAveragePool", x, name="average"))
+    found = unsupported(path)
+    assert [p.op for p in found] == ["Conv", "Tanh", "LRN", "GlobalAveragePool"]
+    assert all(p.hint for p in found)
+    with pytest.raises(UnsupportedModelError) as caught:
+        load(path)
+    text = str(caught.value)
+    assert "4 nodes" in text
+    for word in ("dilations", "squash (Tanh)", "normalise (LRN)", "average (GlobalAveragePool)", "BatchNormalization"):
+        assert word in text
+    assert caught.value.hint
+
+
+def test_float_model_shows_the_same_problems(tmp_path: Path) -> None:
+    """Before anything is quantized, and including what only shows in a layer's attributes."""
+    made = Maker((1, 4, 8, 8), np.random.default_rng(1))
+    x = made.node("Relu", made.node("Conv", "x", made.real(4, 4, 3, 3), dilations=[2, 2]))
+    x = made.node("Conv", x, made.real(4, 1, 3, 3), group=4)
+    x = made.node("Mul", x, made.node("Sigmoid", x))
+    x = made.node("MatMul", made.node("Flatten", made.node("AveragePool", x, kernel_shape=[2, 2])), made.real(4, 3))
+    path = made.save(tmp_path / "m.onnx", made.node("Tanh", x))
+    assert [p.op for p in unsupported(path)] == ["Conv", "Conv", "Mul", "AveragePool", "Tanh"]
+    with pytest.raises(UnsupportedModelError):
+        load(path, calibration=made.images)
+
+
+def test_operators_of_other_domains(tmp_path: Path) -> None:
+    made = Maker((1, 4), np.random.default_rng(1))
+    made.domains = ["qonnx.custom_op.general", "com.example"]
+    made.nodes.append(onnx.helper.make_node("Quant", ["x"], ["q"], name="fake", domain="qonnx.custom_op.general"))
+    made.nodes.append(onnx.helper.make_node("FusedGelu", ["q"], ["y"], name="gelu", domain="com.example"))
+    model = made.model("y")
+    model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 4]))
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    found = unsupported(tmp_path / "m.onnx")
+    assert [(p.node, p.op) for p in found] == [("fake", "Quant"), ("gelu", "FusedGelu")]
+    assert "QCDQ" in found[0].hint
+
+
+def test_operator_that_onnx_does_not_know(tmp_path: Path) -> None:
+    made = Maker((1, 4), np.random.default_rng(1))
+    made.nodes.append(onnx.helper.make_node("Frobnicate", ["x"], ["a"], name="first"))
+    made.nodes.append(onnx.helper.make_node("Defenestrate", ["a"], ["y"]))
+    model = made.model("y")
+    model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 4]))
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    assert [p.node for p in unsupported(tmp_path / "m.onnx")] == ["first", "y"]
+    with pytest.raises(UserError, match="2 nodes"):
+        load(tmp_path / "m.onnx")
+
+
+def test_operator_format_of_quantized_models(tmp_path: Path) -> None:
+    made = Maker((1, 4), np.random.default_rng(1), kind="uint8")
+    one = (made.const(0.1), made.const(np.uint8(0)))
+    x = made.node(
+        "QLinearMatMul", "x", *one, made.const(made.codes(4, 3).astype(np.int8)), *one[:1], made.const(np.int8(0)), *one
+    )
+    found = unsupported(made.save(tmp_path / "m.onnx", x))
+    assert "QDQ format" in found[0].hint

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +96,28 @@ def test_a_model_that_is_none(folder: Path, model: str) -> None:
     result = invoke(folder, model=model)
     assert result.exit_code != 0
     assert model == "json:dumps" or isinstance(result.exception, UserError)
+
+
+def test_a_process_killed_at_any_moment_resumes_to_the_same_file(folder: Path) -> None:
+    (folder / "recipe.toml").write_text(RECIPE.replace("epochs = 1\n[[steps]]", "epochs = 30\n[[steps]]"))
+    assert invoke(folder).exit_code == 0
+    expected = (folder / "out" / "compressed.onnx").read_bytes()
+    shutil.rmtree(folder / "out")
+    arguments = ["compress_made:tiny_network", "--data", str(folder / "data.npz")]
+    arguments += ["--recipe", str(folder / "recipe.toml"), "-o", str(folder / "out")]
+    program = "import sys; from admmfpga.cli.compress import command; command(sys.argv[1:])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    process = subprocess.Popen([sys.executable, "-c", program, *arguments], env=environment, stderr=subprocess.DEVNULL)
+    metrics = folder / "out" / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not (metrics.exists() and metrics.read_text().count("\n") >= 5):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (folder / "out" / "compressed.onnx").exists()
+    assert invoke(folder).exit_code == 0
+    assert (folder / "out" / "compressed.onnx").read_bytes() == expected
+    epochs = [json.loads(line)["epoch"] for line in metrics.read_text().splitlines()]
+    assert epochs == list(range(1, 33))

@@ -128,7 +128,7 @@ def test_summary_and_metrics(whole: loop.Run) -> None:
     assert abs(summary["accuracy"]["integer"] - summary["accuracy"]["activations"]) <= 2.0
     rows = [json.loads(line) for line in (whole.folder / "metrics.jsonl").read_text().splitlines()]
     admm = [row for row in rows if row["stage"] == "admm 1"]
-    assert [row["rho"] for row in admm] == pytest.approx([2e-2, 4e-2, 8e-2])
+    assert [row["rho"] for row in admm] == pytest.approx([1e-2, 2e-2, 4e-2])
     assert set(admm[-1]["residuals"]) == {"conv2"}
 
 

@@ -328,7 +328,7 @@ class Run:
             "seconds": round(self.seconds, 2),
         }
         if isinstance(stage, AdmmStage):
-            row["rho"] = stage.compressor.rho
+            row["rho"] = stage.rho
             row["residuals"] = {name: [one.primal, one.dual] for name, one in self.residuals.items()}
         self.metrics.append(row)
         residual = max(one.primal for one in self.residuals.values()) if in_admm else float("nan")
@@ -394,7 +394,13 @@ class Stage:
 
 
 class AdmmStage(Stage):
-    """ADMM towards sets that the subclasses give."""
+    """ADMM towards sets that the subclasses give.
+
+    Attributes:
+        rho: penalty of the last epoch.
+    """
+
+    rho = 0.0
 
     def __init__(self, name: str, options: Admm) -> None:
         super().__init__(name, options.iterations * options.epochs, options.learning_rate)
@@ -427,6 +433,7 @@ class AdmmStage(Stage):
         self.compressor.add_penalty_gradient()
 
     def end_epoch(self, run: Run, epoch: int) -> None:
+        self.rho = self.compressor.rho
         if (epoch + 1) % self.options.epochs == 0:
             run.residuals = self.compressor.step()
 

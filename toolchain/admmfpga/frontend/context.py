@@ -40,6 +40,18 @@ def int_type(dtype: np.dtype[Any]) -> IntType:
     return IntType(int(match[2]), signed=not match[1])
 
 
+def numpy_type(number: int) -> np.dtype[Any]:
+    """numpy's (or ml_dtypes') type of an ONNX element type.
+
+    Raises:
+        Unsupported: if there is no such type.
+    """
+    try:
+        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number))
+    except KeyError:
+        raise Unsupported(f"element type {number} does not exist", "the file is damaged") from None
+
+
 def as_int(array: npt.NDArray[Any]) -> IntArray:
     """Integers of any width (int4 too) as int64."""
     return array.astype(np.int64)
@@ -111,15 +123,11 @@ class NodeView:
             return value.real
         if not isinstance(value, Const):
             raise Unsupported(f"its {what} is computed at run time", "only a constant is possible here")
-        real: FloatArray = value.array.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # signalling NaNs, in damaged files
+            real: FloatArray = value.array.astype(np.float64)
         if np.any(np.isnan(real)) or (finite and not np.all(np.isfinite(real))):
             raise Unsupported(f"its {what} contains NaN or infinity", "check how the model was trained and exported")
         return real
-
-    @staticmethod
-    def numpy_type(number: int) -> np.dtype[Any]:
-        """numpy's (or ml_dtypes') type of an ONNX element type."""
-        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number))
 
     @staticmethod
     def canonical(shape: tuple[int, ...]) -> IntArray:

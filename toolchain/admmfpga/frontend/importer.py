@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from admmfpga.errors import UserError
 from admmfpga.frontend.builder import Builder
 from admmfpga.frontend.constants import evaluate, is_foldable
-from admmfpga.frontend.context import Context, NodeView, dequantized, int_type, is_plain
+from admmfpga.frontend.context import Context, NodeView, dequantized, int_type, is_plain, numpy_type
 from admmfpga.frontend.operators import AFTER_HOST, REGISTRY, handler
 from admmfpga.frontend.problems import Problem, Unsupported
 from admmfpga.frontend.values import (
@@ -95,16 +95,16 @@ class _Walk:
 
     def _add_input(self, info: onnx.ValueInfoProto) -> None:
         shape = tuple(d.dim_value for d in info.type.tensor_type.shape.dim)
-        kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(info.type.tensor_type.elem_type))
         positions = np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
         value = GraphInput(info.name, shape, positions)
-        if kind.name in ("float16", "float32", "float64"):
-            self.context.values[info.name] = value
-            return
         try:
+            kind = numpy_type(info.type.tensor_type.elem_type)
+            if kind.name in ("float16", "float32", "float64"):
+                self.context.values[info.name] = value
+                return
             dtype = int_type(kind)
         except Unsupported as problem:
-            raise UserError(f"the input {info.name} holds {kind.name}", problem.hint) from None
+            raise UserError(f"the input {info.name}: {problem.message}", problem.hint) from None
         if dtype.bits > 16:
             raise UserError(f"the input {info.name} holds {dtype}", "use float32, uint8 or int8")
         # The model is given codes, so these are the input's real numbers; what they stand for is in the layers.
@@ -215,7 +215,10 @@ def _constant(node: NodeView) -> np.ndarray:
     for attribute in node.proto.attribute:
         value = onnx.helper.get_attribute_value(attribute)
         if attribute.name == "value":
-            array: np.ndarray = numpy_helper.to_array(value)
+            try:
+                array: np.ndarray = numpy_helper.to_array(value)
+            except (ValueError, TypeError, KeyError, RuntimeError) as error:
+                raise Unsupported(f"a damaged constant ({error})", "export the model again") from None
             return array
         if attribute.name in ("value_float", "value_floats"):
             return np.asarray(value, dtype=np.float32)

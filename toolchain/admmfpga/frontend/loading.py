@@ -8,7 +8,8 @@ from math import prod
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
 from admmfpga.errors import UserError
@@ -88,12 +89,27 @@ def _parse(data: bytes, path: Path) -> onnx.ModelProto:
         model = onnx.load_model_from_string(data)
     except DecodeError:
         raise UserError(f"{path} is not an ONNX model, or was cut", hint) from None
+    if not _is_text(model):
+        raise UserError(f"{path} is damaged: it has a name that is not text", hint)
     # Protocol buffers accept much that is no model; all of this is required.
     if not model.ir_version or not model.opset_import or not model.HasField("graph") or not model.graph.node:
         raise UserError(f"{path} is not an ONNX model, or was cut: it has no version, operator set or nodes", hint)
     if not any(o.domain in ONNX_DOMAINS for o in model.opset_import):
         raise UserError(f"{path} does not say which version of ONNX's operators it uses", hint)
     return model
+
+
+def _is_text(message: Message) -> bool:
+    """Whether every string is valid UTF-8; where one is not, protocol buffers hand out bytes."""
+    for field, value in message.ListFields():
+        if field.type == FieldDescriptor.TYPE_STRING:
+            if not isinstance(value, str) and any(not isinstance(v, str) for v in value):
+                return False
+        elif field.type == FieldDescriptor.TYPE_MESSAGE:
+            single = isinstance(value, Message)
+            if not all(_is_text(v) for v in ([value] if single else value)):
+                return False
+    return True
 
 
 def _load_external(model: onnx.ModelProto, path: Path) -> None:
@@ -207,7 +223,7 @@ def _check(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
         onnx.checker.check_model(model)
         for initializer in model.graph.initializer:
             numpy_helper.to_array(initializer)
-    except (onnx.checker.ValidationError, ValueError, TypeError, RuntimeError) as error:
+    except (onnx.checker.ValidationError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise UserError(f"{path} is not a valid ONNX model: {_first_line(error)}", "export the model again") from None
     return model
 

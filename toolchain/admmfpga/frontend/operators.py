@@ -12,7 +12,7 @@ from math import ceil, inf, prod
 
 import numpy as np
 
-from admmfpga.frontend.context import NodeView, as_int, dequantized, int_type, is_plain, per_channel
+from admmfpga.frontend.context import NodeView, as_int, dequantized, int_type, is_plain, numpy_type, per_channel
 from admmfpga.frontend.problems import Unsupported
 from admmfpga.frontend.values import (
     Affine,
@@ -134,7 +134,7 @@ def _zero_point(node: NodeView) -> tuple[int, IntType]:
     if isinstance(value, Const):
         return int(zero[0]), int_type(value.array.dtype)
     named = int(node.attribute("output_dtype", 0))
-    return 0, int_type(node.numpy_type(named)) if named else IntType(8, signed=False)
+    return 0, int_type(numpy_type(named)) if named else IntType(8, signed=False)
 
 
 # Layers
@@ -524,7 +524,7 @@ def cast(node: NodeView) -> Value:
     x = node.value(0)
     if isinstance(x, HostOutput):
         return x
-    kind = node.numpy_type(int(node.attribute("to", 1)))
+    kind = numpy_type(int(node.attribute("to", 1)))
     if kind.name not in ("float16", "float32", "float64", "bfloat16"):
         raise Unsupported(f"converts activations to {kind.name}", "quantize with QuantizeLinear")
     if isinstance(x, Codes):

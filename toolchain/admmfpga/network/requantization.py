@@ -96,15 +96,13 @@ def fixed_point(ratio: npt.NDArray[np.float64], bits: int = MULTIPLIER_BITS) -> 
     positive = ratio[ratio > 0]
     spread = max(0, frexp(largest)[1] - frexp(float(positive.min()))[1])
     bits = min(bits + spread, MAX_MULTIPLIER_BITS)
-    shift = bits - frexp(largest)[1]
+    shift = min(bits - frexp(largest)[1], 61)
     if np.rint(largest * 2.0**shift) >= 2**bits:
         shift -= 1
-    if shift < 0:
-        shift = 0
-    shift = min(shift, 61)
-    multiplier = np.rint(ratio * 2.0**shift).astype(np.int64)
-    if int(multiplier.max()).bit_length() > 31:
+    shift = max(shift, 0)
+    if not largest * 2.0**shift < 2.0**31 - 1:  # not finite either
         raise OverflowError(f"ratio {largest} is too large for an integer multiplier")
+    multiplier = np.rint(ratio * 2.0**shift).astype(np.int64)
     while shift > 0 and not np.any(multiplier & 1):
         multiplier >>= 1
         shift -= 1

@@ -155,3 +155,14 @@ def test_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
         for seed in ("1", "2", "3")
     }
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("first", ["MaxPool", "Relu"])
+def test_model_that_does_not_begin_with_a_layer(first: str, tmp_path: Path) -> None:
+    made = Maker((1, 2, 12, 12), np.random.default_rng(0))
+    made.images = made.images * 3 - 1
+    attributes = {"kernel_shape": [2, 2], "strides": [2, 2]} if first == "MaxPool" else {}
+    x = made.node(first, "x", **attributes)
+    x = made.node("Relu", made.node("Conv", x, made.real(6, 2, 3, 3), made.real(6)))
+    imported = load(made.save(tmp_path / "m.onnx", x), calibration=made.images)
+    agree(imported, made.images)

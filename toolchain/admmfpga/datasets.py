@@ -211,7 +211,7 @@ def _read_cached(path: Path, checksums: dict[str, str]) -> Dataset | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             dataset = Dataset(**{name: archive[name] for name in checksums})
         _verify(dataset, checksums)
     except (UserError, OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error):

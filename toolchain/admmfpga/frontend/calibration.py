@@ -30,6 +30,9 @@ ASSUMPTION = (
 
 QUANTIZED_OPS = ["Conv", "Gemm", "MatMul"]
 HOST_OPS = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "ArgMax"})
+FIRST_OPS = frozenset({"MaxPool", "GlobalMaxPool", "Relu", "Clip"})
+"""What the quantizer leaves alone and hardware can only do to codes: where it is first, the input is quantized too."""
+
 MOVES = frozenset({"Identity", "Squeeze", "Cast", "Reshape", "Flatten"})
 
 
@@ -113,6 +116,8 @@ def quantize(model: onnx.ModelProto, images: npt.NDArray[np.float32]) -> onnx.Mo
             ) from None
     if not (np.isfinite(low) and np.isfinite(high)):
         raise UserError("the model's output is not finite on the calibration images", "check its weights")
+    if any(node.op_type in FIRST_OPS and name in node.input for node in result.graph.node):
+        _quantize_input(result, float(images.min()), float(images.max()))
     _quantize_output(result, logits, low, high)
     _tidy(result)
     return result
@@ -178,23 +183,36 @@ def _range(model: onnx.ModelProto, tensor: str, name: str, images: npt.NDArray[n
 
 def _quantize_output(model: onnx.ModelProto, tensor: str, low: float, high: float) -> None:
     """Put QuantizeLinear, DequantizeLinear behind a tensor: one scale, so that codes compare as the reals do."""
+    position = next(i for i, node in enumerate(model.graph.node) if tensor in node.output)
+    producer = model.graph.node[position]
+    inner = f"{tensor}_unquantized"
+    producer.output[list(producer.output).index(tensor)] = inner
+    _insert_pair(model, position + 1, inner, tensor, low, high)
+
+
+def _quantize_input(model: onnx.ModelProto, low: float, high: float) -> None:
+    """The same behind the model's input, for those of its readers that are no layers."""
+    tensor = model.graph.input[0].name
+    quantized = f"{tensor}_quantized"
+    for node in model.graph.node:
+        if node.op_type in FIRST_OPS:
+            node.input[:] = [quantized if name == tensor else name for name in node.input]
+    _insert_pair(model, 0, tensor, quantized, low, high)
+
+
+def _insert_pair(model: onnx.ModelProto, position: int, source: str, result: str, low: float, high: float) -> None:
     low, high = min(low, 0.0), max(high, 0.0)
     scale = np.float32((high - low) / 255 or 1.0)
     zero_point = np.uint8(np.clip(np.rint(-low / scale), 0, 255))
+    stem = f"{source}_to_{result}"
+    parameters = {f"{stem}_scale": scale, f"{stem}_zero_point": zero_point}
     graph = model.graph
-    position = next(i for i, node in enumerate(graph.node) if tensor in node.output)
-    inner = f"{tensor}_unquantized"
-    producer = graph.node[position]
-    producer.output[list(producer.output).index(tensor)] = inner
-    parameters = {f"{tensor}_scale": scale, f"{tensor}_zero_point": zero_point}
     graph.initializer.extend(numpy_helper.from_array(np.asarray(v), k) for k, v in parameters.items())
-    codes = f"{tensor}_QuantizeLinear_Output"
-    graph.node.insert(
-        position + 1, helper.make_node("QuantizeLinear", [inner, *parameters], [codes], f"{tensor}_QuantizeLinear")
-    )
-    graph.node.insert(
-        position + 2, helper.make_node("DequantizeLinear", [codes, *parameters], [tensor], f"{tensor}_DequantizeLinear")
-    )
+    codes = f"{result}_QuantizeLinear_Output"
+    quantize = helper.make_node("QuantizeLinear", [source, *parameters], [codes], f"{result}_QuantizeLinear")
+    dequantize = helper.make_node("DequantizeLinear", [codes, *parameters], [result], f"{result}_DequantizeLinear")
+    graph.node.insert(position, quantize)
+    graph.node.insert(position + 1, dequantize)
 
 
 def _tidy(model: onnx.ModelProto) -> None:

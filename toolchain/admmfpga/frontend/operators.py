@@ -615,6 +615,7 @@ HINTS: dict[str, str] = {
     "ReduceMean": _AVERAGE,
     "BatchNorm": "export the model in evaluation mode",
     "Concat": "only chains of layers are possible as yet",
+    "Sum": "only chains of layers are possible as yet",
     "Elu": _FLOAT_ONLY,
     "Gelu": _FLOAT_ONLY,
     "HardSigmoid": _FLOAT_ONLY,

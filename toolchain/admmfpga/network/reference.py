@@ -67,7 +67,7 @@ def run_node(node: Node, inputs: list[IntArray], source: Tensor) -> IntArray:
         case Rescale():
             return node.requantization.apply(x)
         case Flatten():
-            return x.reshape(len(x), -1)
+            return x.reshape(len(x), source.elements)
     raise AssertionError(f"unknown node type {type(node).__name__}")
 
 

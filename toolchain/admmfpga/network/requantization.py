@@ -88,8 +88,10 @@ def fixed_point(ratio: npt.NDArray[np.float64], bits: int = MULTIPLIER_BITS) -> 
         multiplier (C,), shift.
 
     Raises:
-        OverflowError: if a ratio needs a negative shift beyond what 62 bits hold.
+        OverflowError: if a ratio is not finite, or its multiplier has more than 31 bits.
     """
+    if not np.all(np.isfinite(ratio)):
+        raise OverflowError("a ratio that is not finite")
     largest = float(ratio.max())
     if largest == 0.0:
         return np.zeros(ratio.shape, dtype=np.int64), 0
@@ -100,7 +102,7 @@ def fixed_point(ratio: npt.NDArray[np.float64], bits: int = MULTIPLIER_BITS) -> 
     if np.rint(largest * 2.0**shift) >= 2**bits:
         shift -= 1
     shift = max(shift, 0)
-    if not largest * 2.0**shift < 2.0**31 - 1:  # not finite either
+    if not largest * 2.0**shift < 2.0**31 - 1:
         raise OverflowError(f"ratio {largest} is too large for an integer multiplier")
     multiplier = np.rint(ratio * 2.0**shift).astype(np.int64)
     while shift > 0 and not np.any(multiplier & 1):

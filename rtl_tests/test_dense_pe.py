@@ -51,6 +51,21 @@ def _cases():
             acc_bits=accumulator_type(matrix, source).bits,
         )
         cases[name] = bench.Case(block, {"matrix": matrix})
+    # Every 4-bit activation times every 6-bit weight, without DSP.
+    weights, codes = np.arange(-31, 32)[:, None], np.arange(16)[:, None]
+    block = DensePE(
+        rows=63,
+        columns=1,
+        vectors=16,
+        pe=63,
+        simd=1,
+        in_bits=4,
+        in_signed=False,
+        weight_bits=6,
+        acc_bits=10,
+        use_dsp=False,
+    )
+    cases["exhaustive"] = bench.Case(block, {"matrix": weights}, 1, codes)
     for index, shape in enumerate([*CORNERS, *(_random(rng) for _ in range(5))]):
         rows, columns, vectors, pe, simd, source, weight_bits, use_dsp, weight_block_ram = shape
         limit = (1 << (weight_bits - 1)) - 1

@@ -19,6 +19,7 @@ CORNERS = [
     (IntType(9, True), IntType(4, True), 4, 1, 1, 3, 1, 60),  # powers of two: many ties
     (IntType(12, True), IntType(1, False), 2, 1, 17, 26, 0, 2000),
     (IntType(5, True), IntType(3, False), 1, 1, 3, 20, 2, 7),  # shifted out altogether
+    (IntType(8, True), IntType(8, True), 1, 1, 8, 16, 0, 127),  # only the sign is left, and rounding up carries into it
     (IntType(10, True), IntType(8, True), 1, 1, 24, 61, 3, 100),
     (IntType(24, True), IntType(8, False), 5, 2, 17, 30, 128, 1 << 20),
     (IntType(32, True), IntType(32, True), 2, 1, 1, 0, 0, 0),  # raw accumulators
@@ -46,7 +47,7 @@ def _cases():
         channels = lanes * groups
         bias = values.integers(-spread, spread, channels, endpoint=True)
         multiplier = values.integers(0, (1 << multiplier_bits) - 1, channels, endpoint=True)
-        multiplier[0] = (1 << multiplier_bits) - 1
+        multiplier[0], bias[0] = (1 << multiplier_bits) - 1, spread
         low, high = target.min, target.max
         if index % 3 == 1 and target.bits > 2:
             low, high = low + 1, high - 2

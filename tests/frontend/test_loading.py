@@ -69,6 +69,12 @@ def test_flipped_bit_is_refused_or_harmless(model: bytes, tmp_path: Path, at: fl
         load(tmp_path / "m.onnx").network.verify()
 
 
+@pytest.mark.parametrize("word", [b"Conv", b"dequantizelinear_6", b"made"])
+def test_name_that_is_not_text(word: bytes, model: bytes, tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(model.replace(word, b"\xc3" + word[1:]))
+    assert "not text" in refused(tmp_path / "m.onnx").message
+
+
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     assert "no such file" in refused(tmp_path / "m.onnx").message
     assert "cannot read" in refused(tmp_path).message

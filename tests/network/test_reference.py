@@ -108,10 +108,13 @@ def test_matmul_is_exact_at_the_extremes(columns: int, source: IntType) -> None:
 
 def test_odd_sums_near_the_significand() -> None:
     """2**24 + 1 is the first integer that float32 lacks."""
-    matrix = np.full((1, 518), 127)
-    x = np.full((1, 518), 255)
+    matrix = np.full((1, 520), 127)
+    x = np.full((1, 520), 255)
     x[0, 0] = 254
-    assert int(reference.exact_matmul(x, matrix, IntType(8, signed=False))[0, 0]) == 127 * (517 * 255 + 254)
+    expected = 127 * (519 * 255 + 254)
+    assert expected > 2**24
+    assert expected % 2
+    assert int(reference.exact_matmul(x, matrix, IntType(8, signed=False))[0, 0]) == expected
 
 
 def test_matmul_wider_than_float64() -> None:

@@ -77,8 +77,8 @@ def test_quantize_is_onnx_quantize_linear(name: str, scale: float, zero_point: i
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.checker.check_model(model)
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (expected,) = session.run(None, {"x": real})
+    runs = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (expected,) = runs.run(None, {"x": real})
     tensor = Tensor("t", (), IntType(8, name == "INT8"), np.array(float(np.float32(scale))), zero_point)
     assert np.array_equal(tensor.quantize(real), expected)
 

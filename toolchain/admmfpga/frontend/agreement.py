@@ -11,7 +11,7 @@ import onnx
 from onnx import helper
 
 from admmfpga.errors import UserError
-from admmfpga.frontend.constants import session
+from admmfpga.frontend.constants import runner
 from admmfpga.frontend.imported import Import
 from admmfpga.network import IntArray, Tensor, reference
 
@@ -66,14 +66,14 @@ def compare_with_onnxruntime(
     info = imported.model.graph.input[0]
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(info.type.tensor_type.elem_type))
     try:
-        runner = session(model)
+        infer = runner(model).run
     except Exception as error:  # ONNX Runtime's own exception types
         raise UserError(f"ONNX Runtime cannot run the model: {str(error).splitlines()[0]}") from None
     counts = {name: [0, 0, 0] for name in compared}
     for start in range(0, len(images), CHUNK):
         frames = images[start : start + CHUNK].astype(dtype)
-        runs = [runner.run(None, {info.name: frame[None]}) for frame in frames]
-        theirs = {source: [run[i] for run in runs] for i, source in enumerate(sources)}
+        results = [infer(None, {info.name: frame[None]}) for frame in frames]
+        theirs = {source: [result[i] for result in results] for i, source in enumerate(sources)}
         expected = {
             name: _codes(tensor, imported.layouts[name], theirs[tensor.source]) for name, tensor in compared.items()
         }

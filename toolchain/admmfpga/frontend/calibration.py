@@ -20,7 +20,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from admmfpga.errors import UserError
-from admmfpga.frontend.constants import session
+from admmfpga.frontend.constants import runner
 
 ASSUMED_IMAGES = 64
 ASSUMPTION = (
@@ -176,8 +176,8 @@ def _range(model: onnx.ModelProto, tensor: str, name: str, images: npt.NDArray[n
     copy.CopyFrom(model)
     del copy.graph.output[:]
     copy.graph.output.append(helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))
-    runner = session(copy)
-    results = [runner.run(None, {name: image[None]})[0] for image in images]
+    runs = runner(copy)
+    results = [runs.run(None, {name: image[None]})[0] for image in images]
     return min(float(r.min()) for r in results), max(float(r.max()) for r in results)
 
 

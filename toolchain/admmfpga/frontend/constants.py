@@ -20,7 +20,7 @@ _NARROW = {
 """Types that ONNX Runtime computes with but does not hand to numpy, and what holds them."""
 
 
-def session(model: onnx.ModelProto) -> ort.InferenceSession:
+def runner(model: onnx.ModelProto) -> ort.InferenceSession:
     """ONNX Runtime on one thread with graph optimizations disabled: every node is computed as it is written."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -70,7 +70,7 @@ def evaluate(
                 model.graph.output.append(helper.make_empty_tensor_value_info(f"{name}_wide"))
             else:
                 model.graph.output.append(helper.make_tensor_value_info(name, types.get(name, 0), None))
-        results = session(model).run(None, {})
+        results = runner(model).run(None, {})
     except Exception as error:  # the many exception types of two libraries; the model is the user's
         raise Unsupported(
             f"cannot compute this constant: {str(error).splitlines()[0]}", "fold it before export"

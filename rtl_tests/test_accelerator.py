@@ -49,7 +49,8 @@ def check_rtl(design: Design, build, frames: int, rng) -> None:
         assert seen.frame_interval == design.timing.frame_interval
         assert seen.frame_interval == max(stage.block.cycles for stage in design.stages)
     assert seen.counters["FRAMES_IN"] == seen.counters["FRAMES_OUT"] == frames
-    assert seen.counters["LATENCY"] == seen.latency
+    # The register shows the latest frame that began alone: the first one, unless frames are far apart.
+    assert seen.counters["LATENCY"] in seen.first_out - seen.first_in
     assert seen.counters["INTERVAL"] == seen.frame_interval
     assert seen.counters["ERROR"] == 0
     for seed in range(3):

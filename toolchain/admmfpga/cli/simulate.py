@@ -88,7 +88,8 @@ def command(
         click.echo(format_verification(verification))
         for name, found in protocol.items():
             verdict = f"{found['failed']} of {found['tests']} tests failed" if found["failed"] else "passed"
-            click.echo(f"{name}: cocotb bench, {found['tests']} tests, {found['frames']} frames, random stalls: {verdict}")
+            told = f"{found['tests']} tests, {found['frames']} frames, random stalls"
+            click.echo(f"{name}: cocotb bench, {told}: {verdict}")
         timing = opened.design.timing
         click.echo(f"closed forms: latency {timing.latency:,}, frame interval {timing.frame_interval:,} cycles")
     for text in problems:

@@ -23,6 +23,7 @@ from admmfpga.report import make_report
 
 Progress = Callable[..., None]
 
+
 @dataclass(frozen=True, eq=False)
 class Compiled:
     """Everything that `compile` decided, before anything is written."""

@@ -378,6 +378,7 @@ def test_names_are_readable_and_unique(rng: np.random.Generator, tmp_path: Path)
     made = Maker((1, 3, 12, 12), rng)
     x = made.input()
     names = ["/features/Conv 1/Conv", "/features/Conv-1/Conv", "node_conv2d_7", "for", "3", "/stem/Conv"]
+    names += ["/body/body.0/body.0.1/Conv"]
     channels = 3
     for name in names:
         x = made.fit(made.node("Conv", x, made.weights(4, channels, 1, 1), name=name))
@@ -390,6 +391,7 @@ def test_names_are_readable_and_unique(rng: np.random.Generator, tmp_path: Path)
         "conv2",
         "conv3",
         "stem",
+        "body_0_1",
     ]
 
 

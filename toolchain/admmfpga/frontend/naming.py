@@ -50,7 +50,7 @@ class Names:
         if len(parts) > 1:
             parts.pop()  # the operator
         # torch repeats the parent: "/features/features.0/Conv".
-        parts = [part for part, inner in zip(parts, [*parts[1:], ""], strict=True) if not inner.startswith(part + ".")]
+        parts = [part for part, inner in zip(parts, [*parts, ""][1:], strict=True) if not inner.startswith(part + ".")]
         name = sanitized("_".join(parts))
         readable = re.fullmatch(r"(conv|fc|pool|linear|dense)\d+", name) is not None
         if not name or name in RESERVED or (not readable and _AUTOMATIC.fullmatch(name)):

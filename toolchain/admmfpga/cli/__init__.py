@@ -14,7 +14,7 @@ import click
 from admmfpga import __version__
 from admmfpga.errors import ToolError, UserError
 
-SUBCOMMANDS = ("boards", "check", "compile", "compress", "simulate")
+SUBCOMMANDS = ("boards", "check", "compile", "compress", "simulate", "synth")
 """Modules of this package, each with a click command `command`; loaded when asked for, since some import much."""
 
 
@@ -57,4 +57,5 @@ def main() -> None:
     admmfpga check    model.onnx --board pynq
     admmfpga compile  model.onnx --board pynq --calibration images.npz -o build/model
     admmfpga simulate build/model --images test.npz --count 100
+    admmfpga synth    build/model
     """

@@ -1,4 +1,4 @@
-"""report.json: layers, cycles, resources, storage, and after `simulate` the verification."""
+"""report.json: layers, cycles, resources, storage; what `simulate` verified and what `synth` found."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def make_report(
         "model": {"name": model_name, "sha256": model_sha256},
         "board": board.name,
         "part": board.part,
+        "family": board.family,
         "clock_mhz": clock_mhz,
         "architecture": "dataflow",
         "latency_cycles": design.timing.latency,
@@ -87,3 +88,8 @@ def _layer(design: Design, node: Node) -> dict[str, Any]:
 def with_verification(report: dict[str, Any], verification: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The report with what `simulate` found, by implementation (reference, hls, rtl, hls_dpi)."""
     return report | {"verification": report.get("verification", {}) | verification}
+
+
+def with_synthesis(report: dict[str, Any], synthesis: dict[str, Any]) -> dict[str, Any]:
+    """The report with what `synth` found: tool, version, resources."""
+    return report | {"synthesis": synthesis}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -87,6 +87,20 @@ def format_verification(verification: dict[str, dict[str, Any]]) -> str:
     return "\n".join(format_table(header, rows))
 
 
+def format_synthesis(parts: Mapping[str, tuple[Mapping[str, int], Mapping[str, int]]]) -> str:
+    """Modelled against synthesized resources, one resource of one part a line.
+
+    Args:
+        parts: (modelled, synthesized) by name.
+    """
+    rows = []
+    for part, (modelled, synthesized) in parts.items():
+        for name, real in synthesized.items():
+            error = f"{100 * (modelled[name] - real) / real:+.1f} %" if real else ""
+            rows.append((part, name.upper(), _number(modelled[name]), _number(real), error))
+    return "\n".join(format_table(("part", "resource", "modelled", "synthesized", "error"), rows))
+
+
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns aligned: names to the left, numbers to the right."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
@@ -104,7 +118,7 @@ def _percent(value: dict[str, Any]) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return text.replace(",", "").replace(".", "").replace("%", "").strip().isdigit() or not text
+    return text.lstrip("+-").replace(",", "").replace(".", "").replace("%", "").strip().isdigit() or not text
 
 
 def _number(value: int | None) -> str:

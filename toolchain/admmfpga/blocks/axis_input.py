@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from admmfpga.blocks.base import Block, Contents, Port, Resources, Schedule, every
-from admmfpga.network import IntArray
+from admmfpga.blocks.base import BeatByBeat, Port, Resources
 
 
 @dataclass(frozen=True, kw_only=True)
-class AxisInput(Block):
+class AxisInput(BeatByBeat):
     """TDATA of `lanes` containers of `container_bits`, each holding one code of `bits`; `beats` a frame."""
 
     stem: ClassVar[str] = "axis_input"
@@ -18,7 +17,6 @@ class AxisInput(Block):
     bits: int
     signed: bool
     container_bits: int
-    beats: int
 
     @property
     def source(self) -> Port:
@@ -27,25 +25,6 @@ class AxisInput(Block):
     @property
     def sink(self) -> Port:
         return Port(self.lanes, self.bits, self.signed)
-
-    @property
-    def core_latency(self) -> int:
-        return 0
-
-    @property
-    def cycles(self) -> int:
-        return self.beats
-
-    @property
-    def beats_out(self) -> int:
-        return self.beats
-
-    def schedule(self) -> Schedule:
-        steps = every(1, self.beats)
-        return Schedule(self.beats, steps, steps)
-
-    def execute(self, beats: IntArray, contents: Contents) -> IntArray:
-        return beats
 
     def core_resources(self) -> Resources:
         return Resources(lut=24, ff=24)

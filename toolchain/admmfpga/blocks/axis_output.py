@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from admmfpga.blocks.base import Block, Contents, Port, Resources, Schedule, every
-from admmfpga.network import IntArray
+from admmfpga.blocks.base import BeatByBeat, Port, Resources
 
 
 @dataclass(frozen=True, kw_only=True)
-class AxisOutput(Block):
+class AxisOutput(BeatByBeat):
     """`lanes` codes of `bits`, each sign- or zero-extended to `container_bits`; `beats` a frame."""
 
     stem: ClassVar[str] = "axis_output"
@@ -18,7 +17,6 @@ class AxisOutput(Block):
     bits: int
     signed: bool
     container_bits: int
-    beats: int
 
     @property
     def source(self) -> Port:
@@ -27,25 +25,6 @@ class AxisOutput(Block):
     @property
     def sink(self) -> Port:
         return Port(self.lanes, self.container_bits, self.signed)
-
-    @property
-    def core_latency(self) -> int:
-        return 0
-
-    @property
-    def cycles(self) -> int:
-        return self.beats
-
-    @property
-    def beats_out(self) -> int:
-        return self.beats
-
-    def schedule(self) -> Schedule:
-        steps = every(1, self.beats)
-        return Schedule(self.beats, steps, steps)
-
-    def execute(self, beats: IntArray, contents: Contents) -> IntArray:
-        return beats
 
     def core_resources(self) -> Resources:
         return Resources(lut=16, ff=16)

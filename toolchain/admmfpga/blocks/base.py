@@ -169,6 +169,36 @@ class Block(ABC):
         return max(2, min(busy, int(inside.max(initial=1))))
 
 
+@dataclass(frozen=True, kw_only=True)
+class BeatByBeat(Block):
+    """A block that takes one beat and gives one beat in every step.
+
+    Attributes:
+        beats: a frame.
+    """
+
+    beats: int
+
+    @property
+    def cycles(self) -> int:
+        return self.beats
+
+    @property
+    def beats_out(self) -> int:
+        return self.beats
+
+    @property
+    def core_latency(self) -> int:
+        return 0
+
+    def schedule(self) -> Schedule:
+        steps = every(1, self.beats)
+        return Schedule(self.beats, steps, steps)
+
+    def execute(self, beats: IntArray, contents: Contents) -> IntArray:
+        return beats
+
+
 def every(period: int, steps: int, phase: int = 0) -> IntArray:
     """Steps phase, phase + period, ... below `steps`."""
     return np.arange(phase, steps, period, dtype=np.int64)

@@ -9,19 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from admmfpga.blocks.base import Block, Contents, Port, Resources, Schedule, every
-from admmfpga.network import IntArray
+from admmfpga.blocks.base import BeatByBeat, Port, Resources
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fifo(Block):
+class Fifo(BeatByBeat):
     """`out_depth` beats of `lanes` x `bits`; `beats` a frame."""
 
     stem: ClassVar[str] = "fifo"
     lanes: int
     bits: int
     signed: bool = False
-    beats: int
 
     @property
     def source(self) -> Port:
@@ -30,25 +28,6 @@ class Fifo(Block):
     @property
     def sink(self) -> Port:
         return self.source
-
-    @property
-    def core_latency(self) -> int:
-        return 0
-
-    @property
-    def cycles(self) -> int:
-        return self.beats
-
-    @property
-    def beats_out(self) -> int:
-        return self.beats
-
-    def schedule(self) -> Schedule:
-        steps = every(1, self.beats)
-        return Schedule(self.beats, steps, steps)
-
-    def execute(self, beats: IntArray, contents: Contents) -> IntArray:
-        return beats
 
     def core_resources(self) -> Resources:
         return Resources()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from admmfpga.blocks.base import Block, Contents, Port, Resources, Schedule, clog2, every
+from admmfpga.blocks.base import BeatByBeat, Contents, Port, Resources, clog2
 from admmfpga.network import IntArray
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaxPool(Block):
+class MaxPool(BeatByBeat):
     """`taps` x `channels` lanes in (lane tap*channels + channel), `channels` lanes out; `beats` a frame."""
 
     stem: ClassVar[str] = "max_pool"
@@ -18,7 +18,6 @@ class MaxPool(Block):
     channels: int
     bits: int
     signed: bool
-    beats: int
 
     @property
     def source(self) -> Port:
@@ -32,18 +31,6 @@ class MaxPool(Block):
     def core_latency(self) -> int:
         # Input register, then a tree of comparators, one level a cycle.
         return 1 + clog2(self.taps)
-
-    @property
-    def cycles(self) -> int:
-        return self.beats
-
-    @property
-    def beats_out(self) -> int:
-        return self.beats
-
-    def schedule(self) -> Schedule:
-        steps = every(1, self.beats)
-        return Schedule(self.beats, steps, steps)
 
     def execute(self, beats: IntArray, contents: Contents) -> IntArray:
         best: IntArray = beats.reshape(-1, self.taps, self.channels).max(axis=1)

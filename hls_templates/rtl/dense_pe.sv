@@ -184,7 +184,8 @@ module dense_pe #(
 
     logic signed [ACC_BITS-1:0] accumulator;
     always_ff @(posedge clk) begin
-      if (valid[STAGES-1]) accumulator <= first[STAGES-1] ? sum : accumulator + sum;
+      // One adder whose second operand may be zero: a LUT a bit, and part of the DSP block where SIMD is 1.
+      if (valid[STAGES-1]) accumulator <= sum + (first[STAGES-1] ? ACC_BITS'(0) : accumulator);
     end
     assign accumulators[pe*ACC_BITS+:ACC_BITS] = accumulator;
   end

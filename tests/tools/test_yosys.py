@@ -1,18 +1,24 @@
-"""Yosys: counting cells, small modules synthesized, errors."""
+"""Yosys: counting cells, small modules synthesized, contents of ROMs in LUTs, errors."""
 
 from __future__ import annotations
 
+import re
+import shutil
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from admmfpga.blocks import Fifo, Resources
 from admmfpga.errors import ToolError
 from admmfpga.resources import resource_dir
-from admmfpga.tools.yosys import Job, Yosys, count_resources
+from admmfpga.tools.runner import run_command
+from admmfpga.tools.yosys import LUT_ROM, Job, Yosys, count_resources
 
 RTL = resource_dir("hls_templates") / "rtl"
 SOURCES = [RTL / f"{name}.sv" for name in ("fifo", "ram", "rom", "multiplier")]
+DEPTHS = (5, 64, 100, 200, 300)
 
 
 def test_cells_are_counted_by_what_they_occupy() -> None:
@@ -50,9 +56,10 @@ def test_modules_side_by_side(tmp_path: Path) -> None:
     }
     found = Yosys().synthesize(jobs, SOURCES, family="xc7", folder=folder)
     assert found["deep"].resources.bram18 == 1
+    assert found["deep"].resources.ff == block.resources().ff
     assert found["in_dsp"].resources == Resources(dsp=1)
     assert found["in_luts"].resources.dsp == 0
-    assert found["in_luts"].resources.lut > 20
+    assert 30 < found["in_luts"].resources.lut < 60
 
 
 @pytest.mark.slow
@@ -70,3 +77,28 @@ def test_without_pyosys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(ToolError, match="pyosys is not installed") as caught:
         Yosys().synthesize({}, SOURCES, family="xc7", folder=tmp_path)
     assert "admmfpga[synth]" in caught.value.tail
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_rom_in_luts_holds_its_contents(tmp_path: Path, depth: int) -> None:
+    """Yosys evaluates the mapped ROM at every address."""
+    words = np.random.default_rng(depth).integers(0, 16, depth)
+    bits = int(depth - 1).bit_length()
+    (tmp_path / "w.mem").write_text("".join(f"{word:x}\n" for word in words))
+    (tmp_path / "top.v").write_text(
+        f"module top(input [{bits - 1}:0] a, output [3:0] d);\n"
+        f'(* rom_style = "distributed" *) reg [3:0] memory [0:{depth - 1}];\n'
+        'initial $readmemh("w.mem", memory);\nassign d = memory[a];\nendmodule\n'
+    )
+    shutil.copy(resource_dir("hls_templates") / "yosys" / LUT_ROM, tmp_path)
+    (tmp_path / "eval.ys").write_text(
+        f"read_verilog top.v\nproc\nmemory_collect\ntechmap -map {LUT_ROM}\nselect -assert-none t:$mem_v2\n"
+        "read_verilog +/xilinx/cells_sim.v\nhierarchy -top top\nproc\nflatten\nopt_clean\n"
+        "select top\neval -table a -show d\n"
+    )
+    program = "import sys; from pyosys import libyosys as y; y.run_pass('script ' + sys.argv[1], y.Design())"
+    log = tmp_path / "log"
+    run_command("evaluating", [sys.executable, "-c", program, "eval.ys"], log=log, cwd=tmp_path)
+    read = re.findall(r"^\s*\d+'[01]+ \| 4'([01]+)$", log.read_text(), flags=re.MULTILINE)
+    assert [int(code, 2) for code in read[:depth]] == words.tolist()

@@ -16,16 +16,27 @@ from typing import ClassVar
 
 from admmfpga.blocks import Resources
 from admmfpga.errors import ToolError
+from admmfpga.resources import resource_dir
 from admmfpga.tools.runner import Runner
 
 _PROGRAM = "import sys; from pyosys import libyosys; libyosys.run_pass('script ' + sys.argv[1], libyosys.Design())"
 _VERSION = "from pyosys import libyosys; print(libyosys.yosys_maybe_version())"
 
+_LIBRARIES = {
+    "xilinx": ("read_verilog -lib -specify +/xilinx/cells_sim.v", "read_verilog -lib +/xilinx/cells_xtra.v"),
+    "ecp5": ("read_verilog -lib -specify +/ecp5/cells_sim.v +/ecp5/cells_bb.v",),
+}
+"""Cells of a family. The synthesis scripts read them themselves, but then want a single top module."""
+
+LUT_ROM = "lut_rom.v"
+"""Techmap of a ROM in the LUTs of Xilinx devices."""
+
 
 def _xilinx(family: str) -> tuple[str, ...]:
     return (
-        "read_verilog -lib -specify +/xilinx/cells_sim.v",
-        "read_verilog -lib +/xilinx/cells_xtra.v",
+        *_LIBRARIES["xilinx"],
+        "memory_collect a:rom_style=logic",
+        f"techmap -map {LUT_ROM} a:rom_style=logic t:$mem_v2 %i",
         f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf -run prepare:",
     )
 
@@ -33,11 +44,9 @@ def _xilinx(family: str) -> tuple[str, ...]:
 FLOWS = {
     "xc7": _xilinx("xc7"),
     "xcup": _xilinx("xcup"),
-    "ecp5": ("read_verilog -lib -specify +/ecp5/cells_sim.v +/ecp5/cells_bb.v", "synth_ecp5 -run coarse:"),
+    "ecp5": (*_LIBRARIES["ecp5"], "synth_ecp5 -run coarse:"),
 }
-"""Commands behind the reading of the sources, by FPGA family.
-
-The synthesis scripts could read the cells themselves, but then want a single top module."""
+"""Commands behind the reading of the sources, by FPGA family."""
 
 _LUTS = {
     # An inverter that no LUT has absorbed.
@@ -133,7 +142,7 @@ class Yosys(Runner):
         # Yosys takes no file names with spaces: everything is reached by plain names from here.
         for path in sources:
             _link(folder / "sources" / path.name, path)
-        for path in memories:
+        for path in (resource_dir("hls_templates") / "yosys" / LUT_ROM, *memories):
             _link(folder / path.name, path)
         statistics.unlink(missing_ok=True)
         script.write_text(_script(jobs, [path.name for path in sources], family, statistics.name))

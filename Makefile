@@ -56,6 +56,7 @@ format: $(VENV)/.setup
 bench: $(LENET5)/lenet5.onnx
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/simulation_speed.py
+	$(BIN)/python benchmarks/estimates/table.py
 
 clean:
 	rm -rf $(BUILD) .pytest_cache .mypy_cache .ruff_cache .hypothesis rtl_tests/sim_build

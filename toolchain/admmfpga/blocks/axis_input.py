@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from admmfpga.blocks.base import BeatByBeat, Port, Resources
+from admmfpga.blocks.base import BeatByBeat, Port, counter_terms
+from admmfpga.blocks.calibration import Terms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +27,10 @@ class AxisInput(BeatByBeat):
     def sink(self) -> Port:
         return Port(self.lanes, self.bits, self.signed)
 
-    def core_resources(self) -> Resources:
-        return Resources(lut=24, ff=24)
+    def core_terms(self) -> Terms:
+        # The beat counter, and the handshake around it.
+        counter = counter_terms(self.beats)
+        return Terms(lut={"control": 1, **counter}, ff={"counter_bits": counter["counter_bits"]})
 
     def rtl_parameters(self) -> dict[str, int | str]:
         return {

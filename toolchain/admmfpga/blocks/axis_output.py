@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from admmfpga.blocks.base import BeatByBeat, Port, Resources
+from admmfpga.blocks.base import BeatByBeat, Port, Resources, counter_terms, fifo_resources
+from admmfpga.blocks.calibration import Terms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +27,14 @@ class AxisOutput(BeatByBeat):
     def sink(self) -> Port:
         return Port(self.lanes, self.container_bits, self.signed)
 
-    def core_resources(self) -> Resources:
-        return Resources(lut=16, ff=16)
+    def core_terms(self) -> Terms:
+        # The beat counter, and the handshake around it.
+        counter = counter_terms(self.beats)
+        return Terms(lut={"control": 1, **counter}, ff={"counter_bits": counter["counter_bits"]})
+
+    def output_resources(self) -> Resources:
+        # Codes are extended behind the FIFO.
+        return fifo_resources(self.out_depth, self.source.width)
 
     def rtl_parameters(self) -> dict[str, int | str]:
         return {

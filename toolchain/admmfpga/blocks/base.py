@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 import numpy as np
 
+from admmfpga.blocks.calibration import Terms, costs
 from admmfpga.network import IntArray
 from admmfpga.packing import Memory
 
@@ -111,8 +112,8 @@ class Block(ABC):
         """Python model: one frame of input beats (n, lanes) to output beats (m, lanes)."""
 
     @abstractmethod
-    def core_resources(self) -> Resources:
-        """First estimate, without the output FIFO."""
+    def core_terms(self) -> Terms:
+        """What the block has of LUTs and FFs besides output FIFO, memories and multipliers."""
 
     @abstractmethod
     def rtl_parameters(self) -> dict[str, int | str]:
@@ -147,8 +148,18 @@ class Block(ABC):
         """Beats emitted per frame."""
         return len(self.schedule().emits)
 
+    def part_resources(self) -> Resources:
+        """Memories and multipliers."""
+        return Resources()
+
+    def output_resources(self) -> Resources:
+        """The output FIFO."""
+        return fifo_resources(self.out_depth, self.sink.width)
+
     def resources(self) -> Resources:
-        return self.core_resources() + fifo_resources(self.out_depth, self.sink.width)
+        """The whole block: BRAM and DSP by the inference rules, LUT and FF modelled (see `calibration`)."""
+        core = Resources(**costs(self.stem, self.core_terms()))
+        return core + self.part_resources() + self.output_resources()
 
     def output_parameters(self) -> dict[str, int | str]:
         """The parameters of the output FIFO, which every block passes on."""
@@ -209,19 +220,151 @@ def fifo_latency(depth: int) -> int:
     return 2 if depth > LUTRAM_DEPTH else 1
 
 
+def fifo_terms(depth: int, width: int) -> Terms:
+    """LUTs and FFs of a FIFO besides its memory."""
+    if depth == 1:
+        return Terms(lut={"single_slot": 1}, ff={"slot_bits": width, "single_slot": 1})
+    pointer, count = clog2(depth), depth.bit_length()
+    block_ram = depth > LUTRAM_DEPTH
+    return Terms(
+        lut={"two_slots": depth == 2, "three_slots": depth == 3}
+        if depth < 4
+        else {
+            # Credits, full and empty.
+            "control": 1,
+            # Two pointers and the credit counter.
+            "pointer_bits": pointer,
+            # Pointers that go back to zero before they overflow compare with the last slot.
+            "wrap_bits": pointer * (not _power_of_two(depth)),
+        },
+        ff={
+            "control": 1,
+            # Read and write pointer; a read of LUT-RAM has its address registered once more.
+            "pointer_bits": pointer * (2 if block_ram else 3),
+            "count_bits": count,
+            # Whether the block RAM's output register holds a beat.
+            "output_valid": int(block_ram),
+        },
+    )
+
+
+def fifo_fixed(depth: int, width: int) -> Resources:
+    """A FIFO's memory."""
+    return ram_resources(depth, width, block_ram=depth > LUTRAM_DEPTH, registered=False) if depth > 1 else Resources()
+
+
 def fifo_resources(depth: int, width: int) -> Resources:
-    """First estimate of a FIFO: RAM32M (6 bits in 4 LUTs, 32 deep) or block RAM, pointers and counters."""
-    pointer = max(1, depth.bit_length())
-    control = Resources(lut=4 * pointer + 4, ff=3 * pointer + 2)
-    if depth > LUTRAM_DEPTH:
-        return control + Resources(bram18=bram18(depth, width))
-    return control + Resources(lut=4 * -(-width // 6) * -(-depth // 32))
+    """A FIFO of `depth` beats."""
+    return Resources(**costs("fifo", fifo_terms(depth, width))) + fifo_fixed(depth, width)
+
+
+def rom_terms(depth: int, width: int) -> Terms:
+    """A ROM in LUTs with its output register."""
+    if depth == 1:
+        return Terms()
+    blocks = -(-depth // 256)
+    return Terms(
+        # A LUT6 holds 64 words of a bit; up to four of them are joined by the slice's multiplexers, more by LUTs.
+        # Two words are constants, the address or its inverse.
+        lut={
+            "tables": width * -(-depth // 64) * (depth > 2),
+            "inverters": width * (depth == 2),
+            "multiplexers": width * (blocks > 1) * -(-blocks // 4),
+        },
+        ff={"output_bits": width},
+    )
+
+
+def rom_resources(depth: int, width: int, *, block_ram: bool, registered: bool = True) -> Resources:
+    """A ROM.
+
+    Args:
+        registered: the output register is made of FFs, not part of a DSP block (block RAM has its own).
+    """
+    if depth == 1:
+        return Resources()
+    if block_ram:
+        # Bits that are the same in all of a few words are constants, not memory: so many of random words are.
+        return _block_ram(depth, max(1, round(width * (1 - 0.5 ** (depth - 1)))))
+    found = Resources(**costs("rom", rom_terms(depth, width)))
+    return found if registered else replace(found, ff=0)
+
+
+def ram_resources(
+    depth: int, width: int, *, block_ram: bool, registered: bool = True, single_port: bool = False
+) -> Resources:
+    """A RAM of more than one word.
+
+    Args:
+        registered: LUT-RAM with an output register.
+        single_port: reads and writes have the same address.
+    """
+    if block_ram:
+        return _block_ram(depth, width)
+    # RAM32M and RAM64M: four LUTs, one of which only writes unless reads and writes have one address.
+    if single_port:
+        lut = 4 * -(-width // 8) if depth <= 32 else width
+    else:
+        lut = 4 * -(-width // (6 if depth <= 32 else 3))
+    return Resources(lut=lut, ff=width if registered else 0)
+
+
+_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+"""Depth and width of a RAMB18 with one port to read and one to write."""
 
 
 def bram18(depth: int, width: int) -> int:
-    """RAMB18 for a simple dual-port memory: best of the aspect ratios 512x36, 1Kx18, 2Kx9, 4Kx4, 8Kx2, 16Kx1."""
-    shapes = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-    return min(-(-depth // d) * -(-width // w) for d, w in shapes)
+    """RAMB18 of a memory: the best of the aspect ratios."""
+    return min(-(-depth // d) * -(-width // w) for d, w in _SHAPES)
+
+
+def _block_ram(depth: int, width: int) -> Resources:
+    """Block RAM, and where several lie one above the other, the multiplexers behind them and the registered select."""
+    stacked = min((-(-depth // d) * -(-width // w), -(-depth // d)) for d, w in _SHAPES)[1]
+    if stacked == 1:
+        return Resources(bram18=bram18(depth, width))
+    return Resources(lut=width * -(-stacked // 4), ff=clog2(stacked), bram18=bram18(depth, width))
+
+
+def tree_chains(inputs: int) -> list[tuple[int, int]]:
+    """Registers of a binary tree with one register a level: (level of the first, how many in a row) of each chain.
+
+    Two chains end in an operation, whose result begins the next; an odd one out is passed on.
+    """
+    chains, ended, level = [(0, 1)] * inputs, [], 0
+    while len(chains) > 1:
+        level += 1
+        pairs, odd = divmod(len(chains), 2)
+        ended += chains[: 2 * pairs]
+        chains = [(level, 1)] * pairs + [(start, length + 1) for start, length in chains[len(chains) - odd :]]
+    return ended + chains
+
+
+SHIFT_REGISTER = 3
+"""Registers in a row that become a shift-register LUT."""
+
+
+def _power_of_two(value: int) -> bool:
+    return value & (value - 1) == 0
+
+
+def counter_terms(values: int) -> dict[str, float]:
+    """A counter through 0 ... values - 1: its bits, and those that are compared with the last value."""
+    bits = clog2(values)
+    return {"counter_bits": bits, "wrap_bits": bits * (not _power_of_two(values))}
+
+
+DSP_PRODUCT_BITS = 9
+"""Products of fewer bits are made of LUTs."""
+
+
+def dsp_pieces(a_bits: int, b_bits: int) -> tuple[int, int]:
+    """Into how many parts the wider and the narrower signed factor are cut, 25x18 multipliers being there.
+
+    Parts but the last have 17 bits of a factor, since they are unsigned.
+    """
+    wide, narrow = max(a_bits, b_bits), min(a_bits, b_bits)
+    return 1 + max(0, -(-(wide - 25) // 17)), 1 + max(0, -(-(narrow - 18) // 17))
 
 
 def clog2(value: int) -> int:

@@ -10,22 +10,28 @@ contents: "matrix" (rows, columns), columns in the order in which the stream bri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from admmfpga.blocks.base import (
+    DSP_PRODUCT_BITS,
     LUTRAM_DEPTH,
+    SHIFT_REGISTER,
     Block,
     Contents,
     Port,
     Resources,
     Schedule,
-    bram18,
     clog2,
+    counter_terms,
     every,
+    ram_resources,
+    rom_resources,
+    tree_chains,
 )
+from admmfpga.blocks.calibration import Terms, costs
 from admmfpga.network import IntArray
 from admmfpga.packing import Memory
 
@@ -120,28 +126,97 @@ class DensePE(Block):
     def weights_in_block_ram(self) -> bool:
         return self.weight_depth > LUTRAM_DEPTH if self.weight_block_ram is None else self.weight_block_ram
 
-    def core_resources(self) -> Resources:
-        multipliers = self.pe * self.simd
-        product = self.in_bits + self.weight_bits
-        lut = 40 + self.pe * self.acc_bits + self.pe * (self.simd - 1) * (product + 1)
-        ff = 40 + self.pe * self.acc_bits + self.pe * (self.simd - 1) * (product + 2) + self.source.width * 2
-        dsp = multipliers if self.use_dsp else 0
-        if not self.use_dsp:
-            lut += multipliers * multiplier_luts(self.in_bits, self.weight_bits)
-            ff += multipliers * (product + self.weight_bits)
-        width = multipliers * self.weight_bits
-        bram = 0
-        if self.weights_in_block_ram:
-            bram += bram18(self.weight_depth, width)
-        else:
-            lut += width * -(-self.weight_depth // 64)
-            ff += width
+    @property
+    def product_bits(self) -> int:
+        """Product of an activation and a weight, no wider than the accumulator."""
+        return min(self.in_bits + self.weight_bits, self.acc_bits)
+
+    @property
+    def factor_bits(self) -> tuple[int, int]:
+        """Signed factors: an unsigned activation gets a sign."""
+        return self.in_bits + (not self.in_signed), self.weight_bits
+
+    @property
+    def multipliers_in_dsp(self) -> bool:
+        """Whether they are: small products never are."""
+        return self.use_dsp and self.product_bits >= DSP_PRODUCT_BITS and min(self.factor_bits) > 1
+
+    @property
+    def accumulators_in_dsp(self) -> bool:
+        """Without an adder tree between them, product and accumulator share a DSP block."""
+        return self.multipliers_in_dsp and self.simd == 1
+
+    def core_terms(self) -> Terms:
+        dsp, width = self.multipliers_in_dsp, self.source.width
+        # A DSP block has the product register, and the first level's adder with its register.
+        absorbed = 2 if dsp else 0
+        registers = shifted = adders = 0
+        for level, length in tree_chains(self.simd):
+            bits = min(self.product_bits + level, self.acc_bits)
+            adders += bits * (level >= max(1, absorbed))
+            left = length - max(0, absorbed - level)
+            shifted += bits * (left >= SHIFT_REGISTER)
+            registers += bits * max(0, left) * (left < SHIFT_REGISTER)
+        replays = self.neuron_folds > 1
+        accumulators = 0 if self.accumulators_in_dsp else self.pe * self.acc_bits
+        unsigned = self.pe * self.simd * (not dsp and not self.in_signed)
+        address, synapse = counter_terms(self.weight_depth), counter_terms(self.synapse_folds)
+        return Terms(
+            lut={
+                "control": 1,
+                "counter_bits": address["counter_bits"] + synapse["counter_bits"],
+                "wrap_bits": address["wrap_bits"] + synapse["wrap_bits"],
+                # Activations from the stream or from the replay buffer.
+                "replay_bits": width * replays,
+                "adder_bits": self.pe * adders,
+                # The first product of a row starts the sum anew.
+                "accumulator_bits": accumulators * (self.synapse_folds > 1),
+                # Odd ones out that wait for a later level of the adder tree.
+                "shift_registers": self.pe * shifted,
+                # LUT multipliers of unsigned activations, whose sign is known; of single bits they are gates.
+                "unsigned_multipliers": unsigned * self.one_multiplier.lut * (self.in_bits > 1),
+                "gate_bits": unsigned * self.weight_bits * (self.in_bits == 1),
+            },
+            ff={
+                "control": 1,
+                # Steps under way: valid, emits.
+                "stages": self.core_latency,
+                "counter_bits": address["counter_bits"] + synapse["counter_bits"],
+                # Activations as they came: in the DSP block, unless there is a choice behind them.
+                "activation_bits": width * (replays or not dsp),
+                # Operands of LUT multipliers: activations and weights.
+                "operand_bits": width * (not dsp),
+                "weight_operand_bits": self.pe * self.simd * self.weight_bits * (not dsp),
+                "tree_bits": self.pe * registers,
+                "accumulator_bits": accumulators,
+            },
+        )
+
+    @property
+    def one_multiplier(self) -> Resources:
+        """A multiplier in LUTs, its product register left out."""
+        return replace(multiplier_resources(*self.factor_bits, self.product_bits), ff=0)
+
+    def part_resources(self) -> Resources:
+        multipliers, width = self.pe * self.simd, self.source.width
+        dsp = self.multipliers_in_dsp
+        total = rom_resources(
+            self.weight_depth,
+            multipliers * self.weight_bits,
+            block_ram=self.weights_in_block_ram,
+        )
+        if dsp:
+            total += Resources(dsp=multipliers)
+        elif self.in_signed:
+            # Product registers are part of the adder tree here.
+            total += Resources(lut=multipliers * self.one_multiplier.lut)
         if self.neuron_folds > 1:
-            if self.synapse_folds > LUTRAM_DEPTH:
-                bram += bram18(self.synapse_folds, self.source.width)
+            depth = self.synapse_folds
+            if depth == 1:
+                total += Resources(ff=width)
             else:
-                lut += 4 * -(-self.source.width // 6) * -(-self.synapse_folds // 32)
-        return Resources(lut=lut, ff=ff, bram18=bram, dsp=dsp)
+                total += ram_resources(depth, width, block_ram=depth > LUTRAM_DEPTH, single_port=True)
+        return total
 
     def rtl_parameters(self) -> dict[str, int | str]:
         return {
@@ -153,7 +228,7 @@ class DensePE(Block):
             "IN_SIGNED": int(self.in_signed),
             "WEIGHT_BITS": self.weight_bits,
             "ACC_BITS": self.acc_bits,
-            "USE_DSP": int(self.use_dsp),
+            "USE_DSP": int(self.multipliers_in_dsp),
             "WEIGHT_BLOCK_RAM": int(self.weights_in_block_ram),
             **self.output_parameters(),
         }
@@ -162,6 +237,20 @@ class DensePE(Block):
         return {"VECTORS": self.vectors}
 
 
-def multiplier_luts(in_bits: int, weight_bits: int) -> int:
-    """LUTs of a signed multiplier without DSP: partial-product rows of carry chains, about in*weight + in."""
-    return in_bits * weight_bits + in_bits
+def multiplier_terms(a_bits: int, b_bits: int, out_bits: int) -> Terms:
+    """A signed multiplier in LUTs with its product register: Booth recoding, two bits of the narrower factor a row."""
+    wide, rows = max(a_bits, b_bits), (min(a_bits, b_bits) + 1) // 2
+    return Terms(
+        lut={
+            "rows": rows,
+            # The first row is added to nothing.
+            "first_row_bits": wide,
+            "next_row_bits": wide * (rows - 1),
+        },
+        ff={"product_bits": out_bits},
+    )
+
+
+def multiplier_resources(a_bits: int, b_bits: int, out_bits: int) -> Resources:
+    """A multiplier in LUTs."""
+    return Resources(**costs("multiplier", multiplier_terms(a_bits, b_bits, out_bits)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from admmfpga.blocks.base import BeatByBeat, Port, Resources
+from admmfpga.blocks.calibration import Terms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,11 @@ class Fifo(BeatByBeat):
     def sink(self) -> Port:
         return self.source
 
-    def core_resources(self) -> Resources:
-        return Resources()
+    def core_terms(self) -> Terms:
+        return Terms()
+
+    def resources(self) -> Resources:
+        return self.output_resources()
 
     def rtl_parameters(self) -> dict[str, int | str]:
         return {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from admmfpga.blocks.base import BeatByBeat, Contents, Port, Resources, clog2
+from admmfpga.blocks.base import SHIFT_REGISTER, BeatByBeat, Contents, Port, clog2, tree_chains
+from admmfpga.blocks.calibration import Terms
 from admmfpga.network import IntArray
 
 
@@ -36,11 +37,25 @@ class MaxPool(BeatByBeat):
         best: IntArray = beats.reshape(-1, self.taps, self.channels).max(axis=1)
         return best
 
-    def core_resources(self) -> Resources:
+    def core_terms(self) -> Terms:
         comparators = (self.taps - 1) * self.channels
-        return Resources(
-            lut=8 + comparators * (self.bits + self.bits // 2 + 1),
-            ff=8 + self.source.width + comparators * self.bits,
+        lengths = [length for _, length in tree_chains(self.taps)]
+        width = self.channels * self.bits
+        return Terms(
+            lut={
+                "control": 1,
+                # A carry chain that compares and a multiplexer, a LUT a bit each; narrow ones without the chain.
+                "comparator_bits": comparators * self.bits * (self.bits > 3),
+                "narrow_comparator_bits": comparators * self.bits * (1 < self.bits <= 3),
+                "one_bit_comparators": comparators * (self.bits == 1),
+                # Values that wait for a later level.
+                "shift_registers": width * sum(length >= SHIFT_REGISTER for length in lengths),
+            },
+            ff={
+                # Which levels hold a beat.
+                "levels": 1 + clog2(self.taps),
+                "register_bits": width * sum(length for length in lengths if length < SHIFT_REGISTER),
+            },
         )
 
     def rtl_parameters(self) -> dict[str, int | str]:

@@ -8,7 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from admmfpga.blocks.base import LUTRAM_DEPTH, Block, Contents, Port, Resources, Schedule, bram18, every
+from admmfpga.blocks.base import (
+    LUTRAM_DEPTH,
+    Block,
+    Contents,
+    Port,
+    Resources,
+    Schedule,
+    counter_terms,
+    dsp_pieces,
+    every,
+    rom_resources,
+)
+from admmfpga.blocks.calibration import Terms
 from admmfpga.network import IntArray, IntType, Requantization
 from admmfpga.packing import Memory
 
@@ -90,20 +102,72 @@ class Requantize(Block):
     def lane_bits(self) -> int:
         return self.bias_bits + self.multiplier_bits
 
-    def core_resources(self) -> Resources:
-        multiplies = self.multiplier_bits > 1
-        product = self.sum_bits + self.multiplier_bits
-        # One 25x18 multiplier up to there; wider ones are cut into pieces.
-        dsp = -(-self.sum_bits // 25) * -(-(self.multiplier_bits + 1) // 18) if multiplies else 0
-        lane_lut = self.sum_bits + (product - self.shift) + self.shift // 4 + 2 * self.out_bits
-        lane_ff = self.in_bits + self.sum_bits + 2 * max(self.out_bits, product - self.shift) + self.multiplier_bits
-        width = self.lanes * self.lane_bits
-        rom = (
-            Resources(bram18=bram18(self.groups, width))
-            if self.groups > LUTRAM_DEPTH
-            else Resources(lut=width * -(-self.groups // 64), ff=width)
+    @property
+    def pieces(self) -> tuple[int, int]:
+        """Parts that sum and multiplier are cut into for the 25x18 multipliers of DSP blocks; (0, 0) without any."""
+        return dsp_pieces(self.sum_bits, self.multiplier_bits + 1) if self.multiplier_bits > 1 else (0, 0)
+
+    @property
+    def sum_in_dsp(self) -> bool:
+        """Whether accumulator + bias takes the adder before a DSP block's wider factor."""
+        return self.pieces[0] == 1 and self.sum_bits > self.multiplier_bits
+
+    def core_terms(self) -> Terms:
+        pieces = self.pieces[0] * self.pieces[1]
+        lanes, group = self.lanes, counter_terms(self.groups)
+        # What is left of the product, rounded up.
+        quotient = max(1, self.sum_bits + self.multiplier_bits - self.shift) + 1
+        outside = lanes * (not self.sum_in_dsp)
+        in_luts = 1 < self.groups <= LUTRAM_DEPTH
+        gated = lanes * self.sum_bits * (pieces == 0)
+        # A part's low bits wait for the others.
+        joined = lanes * 17 * max(0, pieces - 1)
+        return Terms(
+            lut={
+                "control": 1,
+                **group,
+                # Rounding: whether more than half is cut off, and the increment.
+                "cut_off_bits": lanes * self.shift,
+                "quotient_bits": lanes * quotient,
+                # Clipping.
+                "code_bits": lanes * self.out_bits,
+                "zero_point_bits": lanes * quotient * (self.zero_point != 0),
+                # Accumulator + bias, unless in the DSP block; a constant bias takes inverters only.
+                "sum_bits": outside * self.sum_bits * (self.groups > 1),
+                "constant_sum_bits": outside * self.sum_bits * (self.groups == 1),
+                # Without a multiplication: the sum or zero.
+                "gate_bits": gated,
+                # Adders between the parts of a multiplication.
+                "joined_bits": joined,
+            },
+            ff={
+                "control": 1,
+                "counter_bits": group["counter_bits"],
+                "quotient_bits": lanes * quotient,
+                "code_bits": lanes * self.out_bits,
+                # Outputs of a ROM in LUTs: the DSP block's own registers take the multiplier a cycle later, and the
+                # bias if they take the accumulator.
+                "parameter_bits": (lanes * self.multiplier_bits * (pieces > 0) + outside * self.bias_bits) * in_luts,
+                # Operands of a sum outside the DSP block; its result is in one again, if there is one.
+                "input_bits": outside * self.in_bits,
+                "gate_bits": gated,
+                "joined_bits": joined,
+            },
         )
-        return Resources(lut=16 + self.lanes * lane_lut, ff=16 + self.lanes * lane_ff, dsp=self.lanes * dsp) + rom
+
+    @property
+    def parameters_in_block_ram(self) -> bool:
+        return self.groups > LUTRAM_DEPTH
+
+    def part_resources(self) -> Resources:
+        in_a, in_b = self.pieces
+        rom = rom_resources(
+            self.groups,
+            self.lanes * self.lane_bits,
+            block_ram=self.parameters_in_block_ram,
+            registered=False,
+        )
+        return rom + Resources(dsp=self.lanes * in_a * in_b)
 
     def rtl_parameters(self) -> dict[str, int | str]:
         return {
@@ -119,7 +183,7 @@ class Requantize(Block):
             "LOW": self.low,
             "HIGH": self.high,
             "OUT_BITS": self.out_bits,
-            "PARAMETER_BLOCK_RAM": int(self.groups > LUTRAM_DEPTH),
+            "PARAMETER_BLOCK_RAM": int(self.parameters_in_block_ram),
             **self.output_parameters(),
         }
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from admmfpga.blocks.base import Block, Contents, Port, Resources, Schedule, every
+from admmfpga.blocks.base import Block, Contents, Port, Schedule, counter_terms, every
+from admmfpga.blocks.calibration import Terms
 from admmfpga.network import IntArray
 
 
@@ -54,9 +55,19 @@ class WidthConverter(Block):
     def execute(self, beats: IntArray, contents: Contents) -> IntArray:
         return beats.reshape(-1, self.out_lanes)
 
-    def core_resources(self) -> Resources:
-        wide = max(self.source.width, self.sink.width)
-        return Resources(lut=wide + 8, ff=wide + 8)
+    def core_terms(self) -> Terms:
+        steps = counter_terms(max(self.in_lanes, self.out_lanes) // min(self.in_lanes, self.out_lanes))
+        down = self.in_lanes > self.out_lanes
+        return Terms(
+            lut={
+                "control": 1,
+                **steps,
+                # Down: the input's low lanes or the rest of it go out, the rest is loaded or shifted.
+                "select_bits": self.source.width if down else 0,
+            },
+            # All of the wide beat but the lanes that pass straight through.
+            ff={"kept_bits": abs(self.source.width - self.sink.width), "counter_bits": steps["counter_bits"]},
+        )
 
     def rtl_parameters(self) -> dict[str, int | str]:
         return {"IN_LANES": self.in_lanes, "OUT_LANES": self.out_lanes, "BITS": self.bits, **self.output_parameters()}

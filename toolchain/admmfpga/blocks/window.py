@@ -13,7 +13,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from admmfpga.blocks.base import LUTRAM_DEPTH, Block, Contents, Port, Resources, Schedule, bram18
+from admmfpga.blocks.base import (
+    LUTRAM_DEPTH,
+    SHIFT_REGISTER,
+    Block,
+    Contents,
+    Port,
+    Resources,
+    Schedule,
+    clog2,
+    counter_terms,
+    ram_resources,
+)
+from admmfpga.blocks.calibration import Terms
 from admmfpga.network import IntArray, window_positions
 from admmfpga.network.reference import im2col
 
@@ -93,19 +105,59 @@ class Window(Block):
         split = windows.reshape(-1, taps, self.groups, self.channels).transpose(0, 2, 1, 3)
         return split.reshape(-1, taps * self.channels)
 
-    def core_resources(self) -> Resources:
-        lines = (self.kernel[0] - 1) * self.source.width
-        depth = self.padded[1] * self.groups
+    def core_terms(self) -> Terms:
+        columns = counter_terms(self.padded[1])
+        rows = counter_terms(self.padded[0])
+        groups = counter_terms(self.groups)
+        waits = sum(clog2(max(k, s)) for k, s in zip(self.kernel, self.strides, strict=True))
+        lines = self.line_bits > 0 and self.line_depth > 1
+        address = counter_terms(self.line_depth) if lines else counter_terms(1)
+        counters = [columns, rows, groups, address]
         taps = self.kernel[0] * (self.kernel[1] - 1) * self.source.width
-        lut, ff, bram = 60, 60, 0
-        if lines and depth > LUTRAM_DEPTH:
-            bram = bram18(depth, lines)
-        elif lines:
-            lut += 4 * -(-lines // 6) * -(-depth // 32)
-        # A tap is a delay of `groups` steps: registers for one, shift-register LUTs beyond.
-        lut += 0 if self.groups == 1 else taps * -(-self.groups // 32)
-        ff += taps + self.source.width
-        return Resources(lut=lut, ff=ff, bram18=bram)
+        shifted = self.groups >= SHIFT_REGISTER
+        return Terms(
+            lut={
+                "control": 1,
+                # Group, column, row, line address.
+                "counter_bits": sum(counter["counter_bits"] for counter in counters),
+                "wrap_bits": sum(counter["wrap_bits"] for counter in counters),
+                # Columns and rows to the next window.
+                "wait_bits": waits,
+                # Whether the pixel is a real one.
+                "padded_sides": sum(pad > 0 for pad in self.pads),
+                # The pixel or the padding's code.
+                "pixel_bits": self.source.width * any(self.pads),
+                # A tap is a delay of `groups` steps.
+                "shift_registers": taps * shifted * -(-self.groups // 32),
+            },
+            ff={
+                "control": 1,
+                "counter_bits": sum(counter["counter_bits"] for counter in counters),
+                "wait_bits": waits,
+                "padded_axes": sum(any(self.pads[axis::2]) for axis in range(2)),
+                # The line memory's address one cycle later.
+                "address_bits": address["counter_bits"],
+                "pixel_bits": self.source.width,
+                "tap_bits": 0 if shifted else taps * self.groups,
+                # Lines of one beat.
+                "line_bits": self.line_bits * (self.line_depth == 1),
+            },
+        )
+
+    @property
+    def line_bits(self) -> int:
+        """Width of the line memory: the rows above the newest."""
+        return (self.kernel[0] - 1) * self.source.width
+
+    @property
+    def line_depth(self) -> int:
+        """Beats of a row of the padded image."""
+        return self.padded[1] * self.groups
+
+    def part_resources(self) -> Resources:
+        if not self.line_bits or self.line_depth == 1:
+            return Resources()
+        return ram_resources(self.line_depth, self.line_bits, block_ram=self.line_depth > LUTRAM_DEPTH)
 
     def rtl_parameters(self) -> dict[str, int | str]:
         return {

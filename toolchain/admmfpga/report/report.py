@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from admmfpga.blocks import DensePE, Resources, axi_lite_control
+from admmfpga.blocks import DensePE, Resources, axi_lite_control, calibration
 from admmfpga.boards import Board
 from admmfpga.mapping import Design
 from admmfpga.network import Conv, Dense, Node, macs, weighted
 from admmfpga.network.ranges import weight_type
-
-MODELLED = "modelled (first estimate, not calibrated)"
 
 
 def make_report(
@@ -20,12 +18,13 @@ def make_report(
 ) -> dict[str, Any]:
     """The report of a compiled design.
 
-    Cycles are exact: they follow from the blocks' step schedules and equal the simulated RTL. Resources are a first
-    estimate and say so.
+    Cycles are exact: they follow from the blocks' step schedules and equal the simulated RTL. Resources are modelled;
+    each says on what synthesis the model was fitted and how far from it it is.
     """
     network = design.network
     used = design.resources() + axi_lite_control.resources()
     available = board.resources.as_dict()
+    source = calibration.source(board.family)
     return {
         "model": {"name": model_name, "sha256": model_sha256},
         "board": board.name,
@@ -38,7 +37,7 @@ def make_report(
         "throughput_fps": round(clock_mhz * 1e6 / design.timing.frame_interval, 3),
         "bottleneck": bottleneck(design),
         "resources": {
-            name: {"used": amount, "available": available[name], "source": MODELLED}
+            name: {"used": amount, "available": available[name], "source": source[name]}
             for name, amount in used.as_dict().items()
         },
         "storage": {

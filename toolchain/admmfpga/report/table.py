@@ -63,8 +63,12 @@ def format_report(report: dict[str, Any]) -> str:
         f"{name.upper()} {value['used']:,}/{value['available']:,} ({_percent(value)})"
         for name, value in report["resources"].items()
     )
-    source = next(iter(report["resources"].values()))["source"]
-    lines += [f"resources       {resources}", f"                {source}; cycles are exact"]
+    sources = dict.fromkeys(value["source"] for value in report["resources"].values())
+    lines.append(f"resources       {resources}")
+    for source in sources:
+        names = ", ".join(name.upper() for name, value in report["resources"].items() if value["source"] == source)
+        lines.append(f"                {names}: {source}")
+    lines.append("                cycles are exact")
     if report["host"]:
         lines.append("host            " + ", ".join(op["op"] for op in report["host"]))
     return "\n".join(lines)
@@ -96,7 +100,7 @@ def format_synthesis(parts: Mapping[str, tuple[Mapping[str, int], Mapping[str, i
     rows = []
     for part, (modelled, synthesized) in parts.items():
         for name, real in synthesized.items():
-            error = f"{100 * (modelled[name] - real) / real:+.1f} %" if real else ""
+            error = f"{100 * (modelled[name] - real) / real:+.1f} %" if real else "" if modelled[name] else "+0.0 %"
             rows.append((part, name.upper(), _number(modelled[name]), _number(real), error))
     return "\n".join(format_table(("part", "resource", "modelled", "synthesized", "error"), rows))
 

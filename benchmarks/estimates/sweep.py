@@ -1,0 +1,388 @@
+"""Synthesizes every block over its parameters with Yosys and keeps what came out: the ground of the resource model.
+
+python benchmarks/estimates/sweep.py [--family xc7] [--batch 12]
+
+Configurations are drawn with fixed seeds. Those of the set "fit" go into `fit.py`; those of "held-out" have other seeds
+and serve to measure the error (`table.py`), as do whole random designs. Results are appended to raw_<family>.json after
+each batch; what is there already is not run again, and what is not drawn any more is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "tests"))
+
+from admmfpga.atomic import atomic_write  # noqa: E402
+from admmfpga.blocks import BLOCKS, Block, Resources  # noqa: E402
+from admmfpga.codegen.environment import make_environment  # noqa: E402
+from admmfpga.codegen.rtl import TOP, compile_order, render_registers, render_rtl  # noqa: E402
+from admmfpga.errors import ToolError  # noqa: E402
+from admmfpga.mapping import Design  # noqa: E402
+from admmfpga.network import IntType  # noqa: E402
+from admmfpga.network.ranges import accumulator_type  # noqa: E402
+from admmfpga.packing import Memory  # noqa: E402
+from admmfpga.resources import resource_dir  # noqa: E402
+from admmfpga.tools.yosys import Job, Yosys  # noqa: E402
+from made import random_design  # noqa: E402  (the tests' folder is not a package)
+
+Parameters = dict[str, Any]
+DEPTHS = (1, 2, 2, 3, 4, 5, 6, 7, 7, 8, 12, 16, 20, 32, 33, 48, 64, 65, 100, 200)
+"""Output FIFOs; the depths that full rate needs are the small ones."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One synthesis.
+
+    Attributes:
+        stem: block, or "rom" and "multiplier" (parts of blocks), "axi_lite_control", or "design" for a whole one.
+        parameters: of the block as its Python class takes them; of a part as its module does; of a design its seed.
+        seed: of the memory contents.
+        part: "fit" or "held-out".
+    """
+
+    stem: str
+    parameters: Parameters
+    seed: int
+    part: str
+
+    @property
+    def key(self) -> str:
+        return json.dumps([self.stem, self.parameters, self.seed], sort_keys=True)
+
+
+@dataclass
+class Prepared:
+    """A run's job and its memory images."""
+
+    job: Job
+    memories: list[Memory] = field(default_factory=list)
+
+
+# --- parameters ------------------------------------------------------------------------------------------------------
+
+
+def _pick(rng: np.random.Generator, *values: int) -> int:
+    return int(values[rng.integers(len(values))])
+
+
+def _fifo(rng: np.random.Generator) -> Parameters:
+    width = _pick(rng, 1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 36, 48, 64, 72, 100, 150, 200)
+    depth = _pick(rng, *DEPTHS, 24, 128, 300, 600, 1100)
+    return {"lanes": width, "bits": 1, "beats": 4, "out_depth": depth}
+
+
+def _axis(rng: np.random.Generator) -> Parameters:
+    bits = int(rng.integers(1, 9))
+    shape = {"lanes": _pick(rng, 1, 2, 4, 8), "bits": bits, "signed": bool(rng.integers(2)), "container_bits": 8}
+    return shape | {"beats": int(rng.integers(1, 900)), "out_depth": _pick(rng, 2, 2, 3, 4, 16)}
+
+
+def _width_converter(rng: np.random.Generator) -> Parameters:
+    narrow, ratio = _pick(rng, 1, 1, 2, 3, 4, 5), _pick(rng, 2, 2, 3, 4, 5, 8, 9, 16, 25)
+    lanes = {"in_lanes": narrow, "out_lanes": narrow * ratio}
+    if rng.integers(2):
+        lanes = {"in_lanes": narrow * ratio, "out_lanes": narrow}
+    return lanes | {
+        "bits": int(rng.integers(1, 9)),
+        "signed": False,
+        "elements": narrow * ratio * 4,
+        "out_depth": _pick(rng, 2, 2, 3, 4, 8, 20),
+    }
+
+
+def _max_pool(rng: np.random.Generator) -> Parameters:
+    return {
+        "taps": _pick(rng, 2, 3, 4, 4, 6, 9, 9),
+        "channels": _pick(rng, 1, 2, 3, 4, 6, 8, 10),
+        "bits": int(rng.integers(1, 9)),
+        "signed": bool(rng.integers(2)),
+        "beats": 4,
+        "out_depth": _pick(rng, 2, 4, 5, 6, 7, 16),
+    }
+
+
+def _window(rng: np.random.Generator) -> Parameters:
+    kernel = (_pick(rng, 1, 2, 2, 3, 3, 3, 5), _pick(rng, 1, 2, 2, 3, 3, 3, 5))
+    size = [int(rng.integers(k, 33)) for k in kernel]
+    padded = bool(rng.integers(2))
+    pads = [int(rng.integers(0, k)) if padded else 0 for k in (*kernel, *kernel)]
+    return {
+        "height": size[0],
+        "width": size[1],
+        "channels": _pick(rng, 1, 1, 2, 3, 4, 6),
+        "groups": _pick(rng, 1, 1, 1, 2, 4, 6, 16, 20, 40),
+        "bits": _pick(rng, 1, 2, 3, 4, 6, 8, 8),
+        "signed": False,
+        "kernel": list(kernel),
+        "strides": [int(v) for v in rng.integers(1, 3, 2)],
+        "pads": pads,
+        "pad_value": int(rng.integers(2)),
+        "out_depth": _pick(rng, 2, 3, 3, 3, 4, 8),
+    }
+
+
+def _requantize(rng: np.random.Generator) -> Parameters:
+    in_bits = int(rng.integers(6, 25))
+    multiplier_bits = _pick(rng, 1, 8, 12, 16, 17, 17, 17, 18, 19, 20)
+    out_bits = _pick(rng, 1, 2, 3, 4, 4, 6, 8, 8, 8)
+    signed = bool(rng.integers(2))
+    low, high = (-(1 << (out_bits - 1)), (1 << (out_bits - 1)) - 1) if signed else (0, (1 << out_bits) - 1)
+    sum_bits = in_bits + int(rng.integers(0, 2))
+    return {
+        "lanes": _pick(rng, 1, 1, 2, 3, 4, 5, 8),
+        "groups": _pick(rng, 1, 2, 4, 8, 10, 20, 50, 64, 100, 500),
+        "positions": 4,
+        "in_bits": in_bits,
+        "in_signed": True,
+        "bias_bits": max(2, in_bits - int(rng.integers(0, 6))),
+        "sum_bits": sum_bits,
+        "multiplier_bits": multiplier_bits,
+        # One more, and every product would be rounded to zero.
+        "shift": max(0, sum_bits + multiplier_bits - max(2, out_bits + int(rng.integers(0, 4)))),
+        "zero_point": int(rng.integers(low, high + 1)) if rng.integers(2) else 0,
+        "low": low,
+        "high": high,
+        "out_bits": out_bits,
+        "out_signed": signed,
+        "out_depth": _pick(rng, 2, 7, 7, 7, 8, 16),
+    }
+
+
+def _wide_requantize(rng: np.random.Generator) -> Parameters:
+    """Beyond one 25x18 multiplier."""
+    parameters = _requantize(rng)
+    bits, multiplier_bits = int(rng.integers(19, 31)), int(rng.integers(17, 25))
+    shift = bits + multiplier_bits - max(2, parameters["out_bits"] + int(rng.integers(0, 3)))
+    widths = {"in_bits": bits - 1, "sum_bits": bits, "bias_bits": bits - 3, "multiplier_bits": multiplier_bits}
+    return parameters | widths | {"shift": shift, "lanes": min(3, parameters["lanes"])}
+
+
+def _dense_pe(rng: np.random.Generator) -> Parameters:
+    while True:
+        pe, simd = _pick(rng, 1, 1, 2, 2, 3, 4, 5, 8), _pick(rng, 1, 1, 2, 2, 3, 4, 5, 8, 9, 16, 25)
+        rows, columns = pe * _pick(rng, 1, 2, 2, 4, 5, 10, 16), simd * _pick(rng, 1, 2, 2, 4, 5, 8, 16, 20, 50, 100)
+        block_ram = bool(rng.integers(2))
+        depth = rows * columns // (pe * simd)
+        use_dsp = bool(rng.integers(3))
+        # A few seconds a run.
+        if pe * simd <= (48 if use_dsp else 18) and (block_ram or depth * pe * simd <= 5000) and depth <= 1600:
+            break
+    in_bits, weight_bits = _pick(rng, 1, 2, 3, 4, 4, 6, 8, 8, 8), _pick(rng, 2, 2, 3, 4, 4, 6, 8, 8, 8)
+    signed = bool(rng.integers(2)) and in_bits > 1
+    matrix = _matrix(rows, columns, weight_bits, rng)
+    return {
+        "rows": rows,
+        "columns": columns,
+        "vectors": 2,
+        "pe": pe,
+        "simd": simd,
+        "in_bits": in_bits,
+        "in_signed": signed,
+        "weight_bits": weight_bits,
+        "acc_bits": accumulator_type(matrix, IntType(in_bits, signed)).bits,
+        "use_dsp": use_dsp,
+        "weight_block_ram": block_ram,
+        "out_depth": _pick(rng, 2, 2, 2, 3, 4, 8, 9, 10),
+    }
+
+
+def _matrix(rows: int, columns: int, bits: int, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.int64]]:
+    top = (1 << (bits - 1)) - 1
+    return rng.integers(-top, top, (rows, columns), endpoint=True)
+
+
+def _rom(rng: np.random.Generator) -> Parameters:
+    depth = _pick(rng, 2, 5, 8, 16, 25, 32, 40, 50, 64, 100, 128, 200, 256, 400)
+    return {"WIDTH": _pick(rng, 4, 8, 16, 24), "DEPTH": depth, "BLOCK_RAM": 0}
+
+
+def _multiplier(rng: np.random.Generator) -> Parameters:
+    a, b = (int(v) for v in rng.integers(2, 10, 2))
+    return {"A_BITS": a, "B_BITS": min(b, 8), "OUT_BITS": a + min(b, 8), "USE_DSP": 0}
+
+
+DRAWS: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, int]] = {
+    "fifo": (_fifo, 36, 12, 8),
+    "rom": (_rom, 20, 6, 4),
+    "multiplier": (_multiplier, 24, 6, 4),
+    "requantize": (_requantize, 30, 12, 12),
+    "window": (_window, 32, 14, 10),
+    "max_pool": (_max_pool, 16, 8, 8),
+    "width_converter": (_width_converter, 16, 8, 8),
+    "axis_input": (_axis, 8, 4, 5),
+    "axis_output": (_axis, 8, 4, 5),
+    "dense_pe": (_dense_pe, 52, 24, 20),
+}
+"""How to draw parameters, and how many from each of `SEEDS`."""
+
+MORE = {"requantize": (_wide_requantize, 8, 0, 4)}
+"""Configurations that the draws above seldom give."""
+
+DESIGNS = 6
+SEEDS = ((1000, "fit"), (5000, "fit"), (7000, "held-out"))
+"""First seed of a drawing, and what it is for. The second one was held out while the model's terms were being found,
+and joined the fit then; after the third one only configurations whose result is always zero were drawn anew."""
+
+
+def runs() -> Iterator[Run]:
+    """Everything that is synthesized, small blocks first."""
+    yield Run("axi_lite_control", {}, 0, "fit")
+    drawn = [(stem, draw, counts, 0) for stem, (draw, *counts) in DRAWS.items()]
+    drawn += [(stem, draw, counts, 500) for stem, (draw, *counts) in MORE.items()]
+    for stem, draw, counts, offset in drawn:
+        for (first, part), count in zip(SEEDS, counts, strict=True):
+            for seed in range(first + offset, first + offset + count):
+                # The stem's own stream of random numbers.
+                yield Run(stem, draw(np.random.default_rng([seed, *stem.encode()])), seed, part)
+    for seed in range(9000, 9000 + DESIGNS):
+        yield Run("design", {}, seed, "held-out")
+
+
+# --- synthesis -------------------------------------------------------------------------------------------------------
+
+
+def block_of(stem: str, parameters: Parameters) -> Block:
+    """A block from the parameters that a run keeps."""
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
+    return BLOCKS[stem](**values)
+
+
+def design_of(seed: int) -> Design:
+    """The whole design of a run."""
+    return random_design(np.random.default_rng(seed))
+
+
+def _prepare(run: Run, name: str) -> Prepared:
+    """The job of a block or part, and its memory images with random contents."""
+    rng = np.random.default_rng([run.seed, 1])
+    if run.stem not in BLOCKS:
+        parameters = {key: str(value) for key, value in run.parameters.items()}
+        if run.stem != "rom":
+            return Prepared(Job(run.stem, parameters))
+        width, depth = run.parameters["WIDTH"], run.parameters["DEPTH"]
+        memory = Memory(name, rng.integers(0, 2, (depth, width)), 1, "", "", signed=False)
+        return Prepared(Job("rom", parameters | {"CONTENTS": f'"{name}.mem"'}), [memory])
+    block = block_of(run.stem, run.parameters)
+    contents: dict[str, Any] = {}
+    if run.stem == "dense_pe":
+        p = run.parameters
+        contents["matrix"] = _matrix(p["rows"], p["columns"], p["weight_bits"], rng)
+    if run.stem == "requantize":
+        channels = run.parameters["lanes"] * run.parameters["groups"]
+        half = 1 << (run.parameters["bias_bits"] - 1)
+        top = 1 << run.parameters["multiplier_bits"]
+        contents["bias"] = rng.integers(-half, half, channels)
+        contents["multiplier"] = rng.integers(top // 2, top, channels)
+    memories = block.memories(name, "", contents)
+    parameters = {key: str(value) for key, value in block.rtl_parameters().items()}
+    images = {key: f'"{memory.name}.mem"' for key, memory in memories.items()}
+    return Prepared(Job(run.stem, parameters | images), list(memories.values()))
+
+
+def _write_memory(memory: Memory, folder: Path) -> Path:
+    path = folder / f"{memory.name}.mem"
+    path.write_text("".join(f"{word:0{-(-memory.width // 4)}x}\n" for word in memory.words()))
+    return path
+
+
+def _write_sources(files: dict[str, str], folder: Path) -> list[Path]:
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return [folder / name for name in compile_order(list(files))]
+
+
+def synthesize(batch: list[Run], family: str) -> list[dict[str, Any]]:
+    """Results of runs that share a process: blocks, or one whole design."""
+    environment = make_environment()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        if batch[0].stem == "design":
+            assert len(batch) == 1
+            design = design_of(batch[0].seed)
+            files = render_rtl(design, environment, model_sha256="0" * 64)
+            prepared = {"design": Prepared(Job(TOP), [m for s in design.stages for m in s.memories.values()])}
+        else:
+            rtl = resource_dir("hls_templates") / "rtl"
+            files = {p.name: p.read_text() for p in rtl.glob("*.sv")} | render_registers(environment)
+            prepared = {f"run{i}": _prepare(run, f"run{i}") for i, run in enumerate(batch)}
+        sources = _write_sources(files, folder / "rtl")
+        (folder / "memory").mkdir()
+        images = [_write_memory(m, folder / "memory") for p in prepared.values() for m in p.memories]
+        found = Yosys().synthesize(
+            {name: p.job for name, p in prepared.items()},
+            sources,
+            family=family,
+            folder=folder / "work",
+            memories=images,
+        )
+    return [
+        asdict(run) | {"resources": result.resources.as_dict(), "cells": dict(sorted(result.cells.items()))}
+        for run, result in zip(batch, found.values(), strict=True)
+    ]
+
+
+def read_raw(path: Path) -> dict[str, Any]:
+    """Tool, version and runs of a file of results."""
+    raw: dict[str, Any] = json.loads(path.read_text())
+    return raw
+
+
+def _write_raw(path: Path, raw: dict[str, Any]) -> None:
+    """One run a line."""
+    head = json.dumps({key: value for key, value in raw.items() if key != "runs"}, indent=2)
+    rows = ",\n".join(json.dumps(row) for row in raw["runs"])
+    atomic_write(path, f'{head[:-2]},\n  "runs": [\n{rows}\n]\n}}\n'.encode())
+
+
+def _batches(todo: list[Run], size: int) -> Iterator[list[Run]]:
+    blocks = [run for run in todo if run.stem != "design"]
+    yield from (blocks[i : i + size] for i in range(0, len(blocks), size))
+    yield from ([run] for run in todo if run.stem == "design")
+
+
+def used(row: dict[str, Any]) -> Resources:
+    """Synthesized resources of a result."""
+    return Resources(**row["resources"])
+
+
+@click.command()
+@click.option("--family", type=click.Choice(["xc7", "xcup"]), default="xc7", show_default=True)
+@click.option("--batch", default=12, show_default=True, help="Blocks that share a process.")
+def main(family: str, batch: int) -> None:
+    """Run what is not in raw_<family>.json yet."""
+    path = HERE / f"raw_{family}.json"
+    version = ".".join(map(str, Yosys().check_version()))
+    raw: dict[str, Any] = {"tool": "yosys", "version": version, "flow": f"synth_xilinx -family {family}", "runs": []}
+    if path.is_file():
+        raw = read_raw(path)
+        if raw["version"] != version:
+            raise click.ClickException(f"{path.name} is from Yosys {raw['version']}, not {version}: remove it first")
+    wanted = {run.key for run in runs()}
+    raw["runs"] = [r for r in raw["runs"] if Run(r["stem"], r["parameters"], r["seed"], r["part"]).key in wanted]
+    have = {Run(r["stem"], r["parameters"], r["seed"], r["part"]).key for r in raw["runs"]}
+    todo = [run for run in runs() if run.key not in have]
+    total = len(have) + len(todo)
+    for part in _batches(todo, batch):
+        try:
+            raw["runs"] += synthesize(part, family)
+        except ToolError as error:
+            raise click.ClickException(f"{error}\n{error.tail}\n{json.dumps([asdict(run) for run in part])}") from None
+        _write_raw(path, raw)
+        click.echo(f"{len(raw['runs'])}/{total}", err=True)
+
+
+if __name__ == "__main__":
+    main()

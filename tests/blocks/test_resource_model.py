@@ -1,0 +1,106 @@
+"""The resource model against the committed synthesis results: inference rules exact, LUT and FF within the bars."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from admmfpga.blocks import BLOCKS, Block, DensePE, Resources, calibration
+from admmfpga.blocks.base import bram18, dsp_pieces, tree_chains
+
+RAW = Path(__file__).resolve().parents[2] / "benchmarks" / "estimates" / "raw_xc7.json"
+STEMS = tuple(BLOCKS)
+
+
+@cache
+def runs() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(RAW.read_text())["runs"]
+    return [row for row in rows if row["stem"] in BLOCKS]
+
+
+def block_of(row: dict[str, Any]) -> Block:
+    parameters = {key: tuple(v) if isinstance(v, list) else v for key, v in row["parameters"].items()}
+    return BLOCKS[row["stem"]](**parameters)
+
+
+def held_out(stem: str) -> list[tuple[Resources, Resources]]:
+    rows = [row for row in runs() if row["stem"] == stem and row["part"] == "held-out"]
+    return [(block_of(row).resources(), Resources(**row["resources"])) for row in rows]
+
+
+def test_every_block_was_synthesized() -> None:
+    seen = {(row["stem"], row["part"]) for row in runs()}
+    assert seen == {(stem, part) for stem in BLOCKS for part in ("fit", "held-out")}
+
+
+def test_fit_and_held_out_share_no_seed() -> None:
+    seeds = {part: {row["seed"] for row in runs() if row["part"] == part} for part in ("fit", "held-out")}
+    assert not seeds["fit"] & seeds["held-out"]
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_bram_and_dsp_follow_the_inference_rules(stem: str) -> None:
+    for row in runs():
+        if row["stem"] == stem:
+            block = block_of(row)
+            model, real = block.resources(), Resources(**row["resources"])
+            assert model.dsp == real.dsp, row["parameters"]
+            if isinstance(block, DensePE) and block.weights_in_block_ram and block.weight_depth <= 4:
+                # How many bits are the same in all of so few words depends on the weights.
+                assert abs(model.bram18 - real.bram18) <= 1, row["parameters"]
+            else:
+                assert model.bram18 == real.bram18, row["parameters"]
+
+
+@pytest.mark.parametrize("stem", STEMS)
+@pytest.mark.parametrize("name", ["lut", "ff"])
+def test_held_out_error_is_below_the_bars(stem: str, name: str) -> None:
+    pairs = [(getattr(model, name), getattr(real, name)) for model, real in held_out(stem)]
+    errors = sorted(abs(model - real) / real for model, real in pairs)
+    assert np.median(errors) <= 0.10
+    assert errors[-1] <= 0.25
+
+
+def test_calibration_states_the_errors_of_the_held_out_runs() -> None:
+    stated = calibration.calibration()["errors"]
+    assert stated["lut"]["median_percent"] <= 10
+    assert stated["ff"]["median_percent"] <= 10
+    blocks = sum(row["part"] == "held-out" for row in runs())
+    designs = sum(row["stem"] == "design" for row in json.loads(RAW.read_text())["runs"])
+    assert stated["lut"]["of"] == blocks + designs
+
+
+def test_reports_name_what_the_model_was_fitted_on() -> None:
+    here, elsewhere = calibration.source("xc7"), calibration.source("xcup")
+    assert here["lut"].startswith("modelled (fitted on Yosys ")
+    assert "median error" in here["ff"]
+    assert "fitted on xc7" not in here["lut"]
+    assert "the model was fitted on xc7, this is xcup" in elsewhere["lut"]
+
+
+@pytest.mark.parametrize(
+    "depth, width, blocks", [(512, 36, 1), (513, 36, 2), (65, 37, 2), (1100, 100, 9), (2048, 9, 1), (16384, 1, 1)]
+)
+def test_block_ram_shapes(depth: int, width: int, blocks: int) -> None:
+    assert bram18(depth, width) == blocks
+
+
+@pytest.mark.parametrize(
+    "a, b, pieces", [(25, 18, (1, 1)), (18, 25, (1, 1)), (26, 18, (2, 1)), (20, 19, (1, 2)), (30, 19, (2, 2))]
+)
+def test_wide_factors_are_cut(a: int, b: int, pieces: tuple[int, int]) -> None:
+    assert dsp_pieces(a, b) == pieces
+
+
+@pytest.mark.parametrize("inputs", range(1, 20))
+def test_tree_chains_hold_every_register(inputs: int) -> None:
+    nodes, total = inputs, inputs
+    while nodes > 1:
+        nodes = -(-nodes // 2)
+        total += nodes
+    assert sum(length for _, length in tree_chains(inputs)) == total

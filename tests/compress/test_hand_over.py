@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from compress_made import build
 
 from admmfpga import frontend
+from admmfpga.cli import main
 from admmfpga.compress import recipe
 from admmfpga.compress.finish import finish
 from admmfpga.compress.recipe import weighted_layers
@@ -19,10 +22,10 @@ STRUCTURED = """
 batch_size = 32
 learning_rate = 3e-3
 [pretrain]
-epochs = 4
+epochs = 12
 [[steps]]
 admm = { iterations = 1 }
-retrain = { epochs = 1 }
+retrain = { epochs = 4 }
 purify = { paths = true, compact = true }
 [steps.layers]
 conv1 = { kind = "filter", count = 4 }
@@ -35,7 +38,11 @@ BINARY = """
 batch_size = 32
 learning_rate = 3e-3
 [pretrain]
-epochs = 4
+epochs = 12
+[quantize]
+admm = { iterations = 8, rho = 1e-2 }
+rounds = [0.4, 0.7]
+retrain = { epochs = 6 }
 [quantize.layers]
 "*" = { kind = "binary" }
 """
@@ -62,3 +69,27 @@ def test_the_front_end_reads_what_was_compressed(text: str, tmp_path: Path) -> N
     answers = reference.run(imported.network, codes).reshape(len(images), -1).argmax(axis=1)
     accuracy = 100 * float((answers == run.data.test_labels.numpy()).mean())
     assert abs(accuracy - summary["accuracy"]["integer"]) <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", [STRUCTURED, BINARY], ids=["structured", "binary"])
+def test_compile_and_simulate_take_what_was_compressed(text: str, tmp_path: Path) -> None:
+    run = build(recipe.parse(text), tmp_path / "compressed")
+    run.run()
+    finish(run)
+    model, folder = str(tmp_path / "compressed" / "compressed.onnx"), str(tmp_path / "build")
+    compiled = CliRunner().invoke(main, ["compile", model, "--board", "pynq", "-o", folder])
+    assert compiled.exit_code == 0, compiled.output
+    images, labels = run.data.test_images.contiguous().numpy()[:20], run.data.test_labels.numpy()[:20]
+    np.savez(tmp_path / "test.npz", images=images, labels=labels)
+    arguments = ["simulate", folder, "--images", str(tmp_path / "test.npz"), "--protocol-frames", "0", "--json"]
+    simulated = CliRunner().invoke(main, [*arguments, "--implementation", "hls", "--implementation", "rtl"])
+    assert simulated.exit_code == 0, simulated.output
+    found = json.loads(simulated.stdout)["verification"]
+    imported = frontend.load(tmp_path / "compressed" / "compressed.onnx")
+    answers = reference.run(imported.network, imported.quantize(images)).reshape(len(images), -1).argmax(axis=1)
+    assert (answers == labels).mean() > 0.5
+    assert set(found) == {"reference", "hls", "rtl"}
+    for name, outcome in found.items():
+        assert (outcome["frames"], outcome["mismatches"]) == (20, 0), name
+        assert outcome["accuracy"] == float((answers == labels).mean()), name

@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -23,15 +21,16 @@ from typing import Any
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "toolchain"))
+sys.path[:0] = [str(ROOT / "toolchain"), str(ROOT / "benchmarks")]
 
-from admmfpga import frontend  # noqa: E402
+import rows  # noqa: E402
+
 from admmfpga.compress import checkpoint, finish, loop, models, recipe, structure  # noqa: E402
 from admmfpga.compress.data import TrainingData, load  # noqa: E402
-from admmfpga.network import reference  # noqa: E402
 
 WEIGHTS = 430_500
 """Of LeNet-5 without biases; every rate refers to it."""
+LAYERS = ("conv1", "conv2", "fc1", "fc2")
 
 
 @dataclass(frozen=True)
@@ -61,28 +60,6 @@ ROWS = {
 }
 
 
-def scaled(one: recipe.Recipe, factor: float, seed: int) -> recipe.Recipe:
-    """The recipe with all its epochs and iterations scaled, and a seed."""
-
-    def times(count: int) -> int:
-        return max(1, round(count * factor)) if count else 0
-
-    def phase(old: recipe.Phase) -> recipe.Phase:
-        return dataclasses.replace(old, epochs=times(old.epochs))
-
-    def admm(old: recipe.Admm) -> recipe.Admm:
-        return dataclasses.replace(old, iterations=times(old.iterations))
-
-    return dataclasses.replace(
-        one,
-        train=dataclasses.replace(one.train, seed=seed),
-        pretrain=phase(one.pretrain),
-        steps=tuple(dataclasses.replace(s, admm=admm(s.admm), retrain=phase(s.retrain)) for s in one.steps),
-        quantize=dataclasses.replace(one.quantize, admm=admm(one.quantize.admm), retrain=phase(one.quantize.retrain)),
-        activations=dataclasses.replace(one.activations, epochs=times(one.activations.epochs)),
-    )
-
-
 def run_row(name: str, seed: int, factor: float, work: Path, data: TrainingData) -> dict[str, Any]:
     """Run one row, after what it starts from.
 
@@ -100,49 +77,12 @@ def run_row(name: str, seed: int, factor: float, work: Path, data: TrainingData)
         assert saved is not None
         structure.resize(model, saved["model"])
         model.load_state_dict(saved["model"])
-    chosen = scaled(recipe.load(ROOT / "recipes" / f"lenet5-{name}.toml"), factor, seed)
+    chosen = rows.scaled(recipe.load(ROOT / "recipes" / f"lenet5-{name}.toml"), factor, seed)
 
-    def show(progress: loop.Progress) -> None:
-        print(
-            f"{name} seed {seed}: {progress.stage}, epoch {progress.epoch}/{progress.epochs}, "
-            f"loss {progress.loss:.4f}, accuracy {progress.accuracy:.2f} %, residual {progress.residual:.3f}, "
-            f"{progress.left:.0f} s left",
-            flush=True,
-        )
-
-    run = loop.Run(model, data, chosen, folder, progress=show)
+    run = loop.Run(model, data, chosen, folder, progress=lambda at: rows.show(name, seed, at))
     run.run()
     summary = finish.finish(run)
     return {**summary, "seconds": before + run.seconds}
-
-
-def weights_left(path: Path) -> int:
-    """Weights that are not zero in the model whose accuracy the row reports (rounding to 8 bits zeroes a few more)."""
-    saved = checkpoint.load(path)
-    assert saved is not None
-    return sum(int(tensor.count_nonzero()) for name, tensor in saved["model"].items() if name.endswith(".weight"))
-
-
-def integer_accuracy(path: Path, data: TrainingData) -> float:
-    """Percent of the test set that the integer reference gets right, which the hardware equals bit for bit."""
-    imported = frontend.load(path)
-    labels = data.test_labels.numpy()
-    right = 0
-    for start in range(0, len(labels), 1000):
-        codes = imported.quantize(data.test_images[start : start + 1000].contiguous().numpy())
-        scores = reference.run(imported.network, codes).reshape(len(codes), -1)
-        right += int((scores.argmax(axis=1) == labels[start : start + 1000]).sum())
-    return 100.0 * right / len(labels)
-
-
-def merge(path: Path, entry: dict[str, Any]) -> None:
-    """Put a row into results.json in place of the same row and seed, atomically."""
-    rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    rows = [one for one in rows if (one["row"], one["seed"]) != (entry["row"], entry["seed"])]
-    rows = sorted([*rows, entry], key=lambda one: (list(ROWS).index(one["row"]), one["seed"]))
-    temporary = path.with_suffix(".new")
-    temporary.write_text("[\n" + ",\n".join("  " + json.dumps(one) for one in rows) + "\n]\n", encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def overhead(data: TrainingData, work: Path) -> float:
@@ -185,8 +125,7 @@ def main() -> None:
     for name in arguments.row:
         summary = run_row(name, arguments.seed, arguments.epochs_scale, arguments.work, data)
         folder = arguments.work / f"seed{arguments.seed}" / name
-        remaining = weights_left(folder / f"{ROWS[name].accuracy_float}.pt")
-        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+        remaining = rows.weights_left(folder / f"{ROWS[name].accuracy_float}.pt", LAYERS)
         entry = {
             "row": name,
             "seed": arguments.seed,
@@ -194,13 +133,13 @@ def main() -> None:
             "rate": round(WEIGHTS / remaining, 1),
             "bits": {layer["name"]: layer["bits"] for layer in summary["layers"]},
             "accuracy_float": summary["accuracy"][ROWS[name].accuracy_float],
-            "accuracy_integer": integer_accuracy(folder / "compressed.onnx", data),
+            "accuracy_integer": rows.integer_accuracy(folder / "compressed.onnx", data),
             "seconds": round(summary["seconds"]),
-            "commit": commit.stdout.strip(),
+            "commit": rows.commit(ROOT),
         }
         print(json.dumps(entry), flush=True)
         if arguments.epochs_scale == 1.0:
-            merge(arguments.results, entry)
+            rows.merge(arguments.results, entry, ("row", "seed"), list(ROWS))
 
 
 if __name__ == "__main__":

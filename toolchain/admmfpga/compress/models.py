@@ -77,3 +77,34 @@ def resnet8(width: int = 16, classes: int = 10, channels: int = 3) -> nn.Sequent
             fc=nn.Linear(4 * width, classes),
         )
     )
+
+
+def resnet18(width: int = 64, classes: int = 10, channels: int = 3) -> nn.Sequential:
+    """ResNet-18 for 32 x 32 images: a 3x3 convolution, then two residual blocks of 1, 2, 4 and 8 times `width`."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict(
+        conv=nn.Conv2d(channels, width, 3, 1, 1, bias=False), bn=nn.BatchNorm2d(width), relu=nn.ReLU()
+    )
+    source = width
+    for stage in range(4):
+        target = width << stage
+        layers[f"block{2 * stage + 1}"] = ResidualBlock(source, target, 2 if stage else 1)
+        layers[f"block{2 * stage + 2}"] = ResidualBlock(target, target, 1)
+        source = target
+    layers |= OrderedDict(pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(source, classes))
+    return nn.Sequential(layers)
+
+
+def vgg16(width: int = 64, classes: int = 10, channels: int = 3) -> nn.Sequential:
+    """VGG-16 for 32 x 32 images: thirteen 3x3 convolutions with batch normalization, one fully connected layer."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    source, number = channels, 0
+    for stage, (factor, count) in enumerate(((1, 2), (2, 2), (4, 3), (8, 3), (8, 3)), 1):
+        for _ in range(count):
+            number += 1
+            layers[f"conv{number}"] = nn.Conv2d(source, factor * width, 3, 1, 1, bias=False)
+            layers[f"bn{number}"] = nn.BatchNorm2d(factor * width)
+            layers[f"relu{number}"] = nn.ReLU()
+            source = factor * width
+        layers[f"pool{stage}"] = nn.MaxPool2d(2)
+    layers |= OrderedDict(flatten=nn.Flatten(), fc=nn.Linear(source, classes))
+    return nn.Sequential(layers)

@@ -26,7 +26,7 @@ def load(name: str, weights: Path | None = None) -> nn.Module:
     """
     model = onnx_source.load(Path(name)) if name.endswith(".onnx") else _built(name)
     if weights is not None:
-        _load_weights(model, weights)
+        load_weights(model, weights)
     return model
 
 
@@ -43,7 +43,12 @@ def _built(name: str) -> nn.Module:
     return model
 
 
-def _load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Fill a freshly built model from a file of weights, see `load`; its layers take the file's shapes.
+
+    Raises:
+        UserError: the file is none, or does not fit.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:

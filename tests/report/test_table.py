@@ -26,12 +26,13 @@ def test_report_shows_bottleneck_and_source():
         "throughput_fps": 100000.0,
         "bottleneck": "fc_pe",
         "resources": {n: {"used": 1, "available": 4, "source": "modelled"} for n in ("lut", "ff", "bram18", "dsp")},
-        "storage": {"weight_bits": 8192, "index_bits": 0, "dense_fp32_bits": 32768},
+        "storage": {"weight_bits": 8192, "index_bits": 0, "dense_fp32_bits": 32768, "best_bits": 4096},
         "layers": [
             {
                 "name": "fc", "op": "Dense", "block": "dense_pe", "macs": 1000, "pe": 1, "simd": 2, "rows": 10,
                 "columns": 100, "kept_weights": 990, "weight_bits": 8, "cycles": 500, "utilization": 0.5,
                 "resources": {"lut": 1, "ff": 2, "bram18": 3, "dsp": 4},
+                "storage": {"best": "bitmap", "formats": {"bitmap": {"total": 4096}}},
             }
         ],
         "host": [{"op": "Softmax", "axis": -1}],

@@ -9,8 +9,9 @@ import numpy as np
 from admmfpga.blocks import DensePE, Resources, axi_lite_control, calibration
 from admmfpga.boards import Board
 from admmfpga.mapping import Design
-from admmfpga.network import Conv, Dense, Node, macs, weighted
-from admmfpga.network.ranges import weight_type
+from admmfpga.network import Conv, Dense, Node, macs
+from admmfpga.packing import FORMATS
+from admmfpga.report.storage import layer_storage, network_storage
 
 
 def make_report(
@@ -25,6 +26,7 @@ def make_report(
     used = design.resources() + axi_lite_control.resources()
     available = board.resources.as_dict()
     source = calibration.source(board.family)
+    layers = [_layer(design, node) for node in network.nodes if any(design.of_layer(node.name))]
     return {
         "model": {"name": model_name, "sha256": model_sha256},
         "board": board.name,
@@ -40,12 +42,8 @@ def make_report(
             name: {"used": amount, "available": available[name], "source": source[name]}
             for name, amount in used.as_dict().items()
         },
-        "storage": {
-            "weight_bits": sum(int(node.weights.size) * weight_type(node.matrix).bits for node in weighted(network)),
-            "index_bits": 0,
-            "dense_fp32_bits": sum(32 * int(node.weights.size) for node in weighted(network)),
-        },
-        "layers": [_layer(design, node) for node in network.nodes if any(design.of_layer(node.name))],
+        "storage": _storage(layers),
+        "layers": layers,
         "host": [{"op": op.op, "axis": op.axis} for op in network.host_ops],
         "fifos": {stage.name: stage.block.out_depth for stage in design.stages},
     }
@@ -76,12 +74,30 @@ def _layer(design: Design, node: Node) -> dict[str, Any]:
         "cycles": max(stage.block.cycles for stage in stages),
         "utilization": None,
         "resources": total.as_dict(),
+        "storage": None,
     }
+    if isinstance(node, Conv | Dense):
+        row["storage"] = layer_storage(node.matrix)
     if array and isinstance(node, Conv | Dense):
+        built = FORMATS[row["format"]].size(node.matrix, array.weight_bits)
+        row["storage"]["built"] = built.as_dict() | {"total": built.total}
         row["kept_weights"] = int(np.count_nonzero(node.weights))
         slots = array.pe * array.simd * design.timing.frame_interval
         row["utilization"] = round(macs(design.network, node) / slots, 6)
     return row
+
+
+def _storage(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of the whole network: as built, unpruned in single precision, and in every format."""
+    stored = [layer["storage"] for layer in layers if layer["storage"]]
+    built = [storage["built"] for storage in stored if "built" in storage]
+    weight_bits = sum(size["weights"] + size["zeros"] for size in built)
+    return {
+        "weight_bits": weight_bits,
+        "index_bits": sum(size["total"] for size in built) - weight_bits,
+        "dense_fp32_bits": sum(32 * storage["positions"] for storage in stored),
+        **network_storage(stored),
+    }
 
 
 def with_verification(report: dict[str, Any], verification: dict[str, dict[str, Any]]) -> dict[str, Any]:

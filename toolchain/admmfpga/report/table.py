@@ -24,6 +24,8 @@ def format_report(report: dict[str, Any]) -> str:
         "busy",
         "weights",
         "bits",
+        "smallest format",
+        "KiB",
         "LUT",
         "FF",
         "BRAM18",
@@ -44,6 +46,7 @@ def format_report(report: dict[str, Any]) -> str:
                 "" if layer["utilization"] is None else f"{100 * layer['utilization']:.1f} %",
                 _number(layer["kept_weights"]),
                 _number(layer["weight_bits"]),
+                *_smallest(layer["storage"]),
                 _number(resources["lut"]),
                 _number(resources["ff"]),
                 _number(resources["bram18"]),
@@ -56,8 +59,9 @@ def format_report(report: dict[str, Any]) -> str:
         f"frame interval  {report['frame_interval_cycles']:,} cycles = {report['throughput_fps']:,.0f} frames/s, "
         f"set by {report['bottleneck']}",
         f"latency         {report['latency_cycles']:,} cycles, first input beat to first output beat",
-        f"weights         {report['storage']['weight_bits'] / 8 / 1024:,.1f} KiB "
-        f"({report['storage']['dense_fp32_bits'] / max(1, report['storage']['weight_bits']):.1f}x less than float32)",
+        f"weights         {kib(report['storage']['weight_bits'])} KiB "
+        f"({report['storage']['dense_fp32_bits'] / max(1, report['storage']['weight_bits']):.1f}x less than float32); "
+        f"every layer in its smallest format {kib(report['storage']['best_bits'])} KiB",
     ]
     resources = "  ".join(
         f"{name.upper()} {value['used']:,}/{value['available']:,} ({_percent(value)})"
@@ -115,6 +119,16 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
         ).rstrip()
         for row in [header, *rows]
     ]
+
+
+def kib(bits: int) -> str:
+    """Bits as KiB."""
+    return f"{bits / 8 / 1024:,.{0 if bits >= 8e6 else 1 if bits >= 8e4 else 2}f}"
+
+
+def _smallest(storage: dict[str, Any] | None) -> tuple[str, str]:
+    """The smallest weight format of a layer and its size."""
+    return ("", "") if storage is None else (storage["best"], kib(storage["formats"][storage["best"]]["total"]))
 
 
 def _percent(value: dict[str, Any]) -> str:

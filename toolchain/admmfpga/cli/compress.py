@@ -37,7 +37,10 @@ def command(
     threads: int,
     check_only: bool,
 ) -> None:
-    """Prune and quantize MODEL (an .onnx file or package.module:factory) by a recipe, with ADMM.
+    """Prune and quantize MODEL by a recipe, with ADMM.
+
+    MODEL is a float .onnx file, a .pt2 file of torch.export.save, or package.module:factory. Nothing in a file is
+    executed.
 
     Writes compressed.onnx (QDQ), summary.json, metrics.jsonl and checkpoint.pt into the output folder. Interrupted at
     any moment, the same command goes on from the last epoch and ends with the same weights. Under torchrun it trains

@@ -40,15 +40,29 @@ def load(path: Path) -> nn.Module:
         raise UserError(f"{path} is not a valid ONNX file: {str(error).splitlines()[0]}") from error
     if model.opset_import[0].version < MINIMUM_OPSET:
         model = version_converter.convert_version(model, MINIMUM_OPSET)
-    return _Reader(model.graph, path).module()
+    return module_of(model.graph, path)
+
+
+def module_of(graph: onnx.GraphProto, path: Path, *, paths: bool = False) -> nn.Module:
+    """The module of a graph of float operators, opset 13 or newer.
+
+    Args:
+        path: where the graph comes from, for messages.
+        paths: dots in names of weights are module paths, and stay.
+
+    Raises:
+        UserError: operators that cannot be trained; all of them are listed.
+    """
+    return _Reader(graph, path, paths).module()
 
 
 class _Reader:
-    def __init__(self, graph: onnx.GraphProto, path: Path) -> None:
-        self.path = path
+    def __init__(self, graph: onnx.GraphProto, path: Path, paths: bool) -> None:
+        self.path, self.paths = path, paths
         self.onnx = graph
         self.constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
         self.root = nn.Module()
+        self.names: set[str] = set()
         self.graph = fx.Graph()
         self.values: dict[str, fx.Node] = {}
         self.problems: list[str] = []
@@ -105,14 +119,26 @@ class _Reader:
     def _call(self, node: onnx.NodeProto, module: nn.Module, source: fx.Node) -> fx.Node:
         weight = next((name for name in node.input[1:] if name.endswith(".weight")), "")
         wanted = weight.removesuffix(".weight") or node.name or f"{node.op_type}_{node.output[0]}"
-        name = re.sub(r"\W+", "_", wanted).strip("_").lower() or node.op_type.lower()
-        name = f"n{name}" if name[0].isdigit() else name
+        name = self._name(wanted) or node.op_type.lower()
         unique, count = name, 1
-        while unique in self.root._modules:
+        while unique in self.names:
             count += 1
             unique = f"{name}_{count}"
-        self.root.add_module(unique, module)
+        self.names.add(unique)
+        *parents, last = unique.split(".")
+        parent = self.root
+        for one in parents:
+            if one not in parent._modules:
+                parent.add_module(one, nn.Module())
+            parent = parent.get_submodule(one)
+        parent.add_module(last, module)
         return self.graph.call_module(unique, (source,))
+
+    def _name(self, wanted: str) -> str:
+        if self.paths and re.fullmatch(r"\w+(\.\w+)*", wanted):
+            return wanted
+        name = re.sub(r"\W+", "_", wanted).strip("_").lower()
+        return f"n{name}" if name[:1].isdigit() else name
 
     @staticmethod
     def _filled(module: Any, **tensors: np.ndarray | None) -> Any:
@@ -173,7 +199,7 @@ class _Reader:
     def _add(self, node: onnx.NodeProto, sources: list[fx.Node], attributes: dict[str, Any]) -> fx.Node | None:
         if len(sources) == 2:
             return self.graph.call_function(torch.add, tuple(sources))
-        layer = self.root._modules.get(str(sources[0].target)) if sources[0].op == "call_module" else None
+        layer = self.root.get_submodule(str(sources[0].target)) if sources[0].op == "call_module" else None
         bias = next((self.constants[name] for name in node.input if name in self.constants), None)
         source_name = next(name for name in node.input if name in self.values)
         alone = len(self.uses[source_name]) == 1

@@ -1,4 +1,4 @@
-"""MODEL of the command line: an ONNX file or a factory, and the weights to start from."""
+"""MODEL of the command line: an ONNX file, a program of torch.export or a factory, and the weights to start from."""
 
 from __future__ import annotations
 
@@ -8,23 +8,29 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from admmfpga.compress import onnx_source, structure
+from admmfpga.compress import onnx_source, structure, torch_source
 from admmfpga.compress.data import resolve
 from admmfpga.errors import UserError
 
 
 def load(name: str, weights: Path | None = None) -> nn.Module:
-    """The model of an ONNX file, or the one that `package.module:factory` builds, with weights.
+    """The model of a file, or the one that `package.module:factory` builds, with weights.
 
     Args:
-        name: a float .onnx file (see `onnx_source`), the factory, or a module object.
+        name: a float .onnx file (see `onnx_source`), a .pt2 file of torch.export (see `torch_source`), the factory, or
+            a module object.
         weights: a state_dict saved by torch, or pruned.pt / quantized.pt of an earlier run (its layers may have fewer
             filters than the factory gives them). Loaded with weights_only: nothing else in the file is executed.
 
     Raises:
-        UserError: no such factory, it gives no module, or the weights do not fit.
+        UserError: no such file or factory, it gives no module, or the weights do not fit.
     """
-    model = onnx_source.load(Path(name)) if name.endswith(".onnx") else _built(name)
+    if name.endswith(".onnx"):
+        model = onnx_source.load(Path(name))
+    elif name.endswith(torch_source.SUFFIXES):
+        model = torch_source.load(Path(name))
+    else:
+        model = _built(name)
     if weights is not None:
         load_weights(model, weights)
     return model
@@ -34,7 +40,7 @@ def _built(name: str) -> nn.Module:
     if ":" not in name:
         raise UserError(
             f"MODEL is {name}",
-            hint="an .onnx file or package.module:factory, for example admmfpga.compress.models:lenet5",
+            hint="an .onnx or .pt2 file, or package.module:factory, for example admmfpga.compress.models:lenet5",
         )
     found = resolve(name, "model")
     model = found if isinstance(found, nn.Module) else found() if callable(found) else None

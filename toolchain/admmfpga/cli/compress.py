@@ -26,6 +26,14 @@ BAR = 24
 @click.option("--weights", type=click.Path(path_type=Path), help="Start from these weights (a state_dict file).")
 @click.option("--device", default="", help="cpu, cuda, cuda:1; default: CUDA where there is one.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of torch.")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["qdq", "qonnx"]),
+    default="qdq",
+    show_default=True,
+    help="qonnx: compressed.qonnx.onnx too, with weights of 1, 2, 3, 5, 6, 7 bits at their width.",
+)
 @click.option("--check", "check_only", is_flag=True, help="Check recipe, model and data, and stop.")
 def command(
     model: str,
@@ -35,6 +43,7 @@ def command(
     weights: Path | None,
     device: str,
     threads: int,
+    output_format: str,
     check_only: bool,
 ) -> None:
     """Prune and quantize MODEL by a recipe, with ADMM.
@@ -73,13 +82,15 @@ def command(
             return
         if sys.stderr.isatty():
             click.echo(err=True)
-        summary = finish.finish(run)
+        summary = finish.finish(run, qonnx=output_format == "qonnx")
     accuracy = ", ".join(f"{name} {value:.2f} %" for name, value in summary["accuracy"].items())
     click.echo(f"{summary['remaining_weights']} of {summary['weights']} weights left, {summary['rate']}x")
     for layer in summary["layers"]:
         click.echo(f"  {layer['name']:<24} {layer['kept']:>9} of {layer['weights']:<9} {layer['bits']} bits")
     click.echo(f"accuracy: {accuracy}")
     click.echo(f"{output / 'compressed.onnx'}")
+    if output_format == "qonnx":
+        click.echo(f"{output / 'compressed.qonnx.onnx'}")
 
 
 def _show(progress: Progress) -> None:

@@ -13,7 +13,7 @@ import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -30,19 +30,23 @@ IR_VERSION = 10
 
 
 @dataclass(frozen=True)
-class _Value:
-    """An ONNX tensor and, where it comes out of a DequantizeLinear, its quantizer."""
+class Value:
+    """An ONNX tensor and, where it comes out of a quantizer, that quantizer."""
 
     name: str
     quantizer: ActivationQuantizer | None = None
 
 
-class _Exporter:
+class Exporter:
+    """Walks a traced model once; what a quantizer, a weight and a bias become is for subclasses to change."""
+
+    domains: ClassVar = {"": OPSET}
+
     def __init__(self, model: fx.GraphModule, levels: Mapping[str, LevelSet], input_shape: tuple[int, ...]) -> None:
         self.model, self.levels, self.input_shape = model, levels, input_shape
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
-        self.values: dict[fx.Node, _Value] = {}
+        self.values: dict[fx.Node, Value] = {}
         self.outputs: list[onnx.ValueInfoProto] = []
         self.folded: dict[fx.Node, fx.Node] = {}
         self.problems: list[str] = []
@@ -68,13 +72,17 @@ class _Exporter:
         )
         model = helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
+            opset_imports=[helper.make_opsetid(domain, version) for domain, version in self.domains.items()],
             ir_version=IR_VERSION,
             producer_name="admmfpga",
         )
         helper.set_model_props(
             model, {f"weight_bits.{layer}": str(levels.bits) for layer, levels in self.levels.items()}
         )
+        return self.with_shapes(model)
+
+    def with_shapes(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """The model with the shapes of its tensors."""
         return onnx.shape_inference.infer_shapes(model, strict_mode=True)
 
     # ---- graph --------------------------------------------------------------------------------------------------
@@ -97,7 +105,7 @@ class _Exporter:
         module = self._module(node)
         target = node.target
         if node.op == "placeholder":
-            self.values[node] = _Value("input")
+            self.values[node] = Value("input")
             return
         if node.op == "output":
             sources = node.all_input_nodes
@@ -117,29 +125,29 @@ class _Exporter:
             return
         first = self.values[sources[0]]
         if isinstance(module, ActivationQuantizer):
-            self.values[node] = self._quantize(node.name, first, module)
+            self.values[node] = self.quantize(node.name, first, module)
         elif isinstance(module, nn.Conv2d | nn.Linear):
             norm = self.folded.get(node)
             self.values[node] = self._weighted(node, first, module, self._module(norm) if norm is not None else None)
             if norm is not None:
                 self.values[norm] = self.values[node]
         elif isinstance(module, nn.ReLU) or target in (torch.relu, nn.functional.relu, "relu"):
-            self.values[node] = self._emit(node, "Relu", [first])
+            self.values[node] = self.emit(node, "Relu", [first])
         elif isinstance(module, nn.MaxPool2d):
-            self.values[node] = self._same_codes(node, "MaxPool", first, **self._pool(node, module))
+            self.values[node] = self.same_codes(node, "MaxPool", first, **self._pool(node, module))
         elif isinstance(module, nn.AvgPool2d):
             attributes = self._pool(node, module)
-            self.values[node] = self._emit(
+            self.values[node] = self.emit(
                 node, "AveragePool", [first], count_include_pad=int(module.count_include_pad), **attributes
             )
         elif isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)):
-            self.values[node] = self._emit(node, "GlobalAveragePool", [first])
+            self.values[node] = self.emit(node, "GlobalAveragePool", [first])
         elif isinstance(module, nn.Flatten) or target in (torch.flatten, "flatten"):
-            self.values[node] = self._same_codes(node, "Flatten", first, axis=1)
+            self.values[node] = self.same_codes(node, "Flatten", first, axis=1)
         elif isinstance(module, nn.Dropout | nn.Dropout2d | nn.Identity) or target is nn.functional.dropout:
             self.values[node] = first
         elif target in (operator.add, operator.iadd, torch.add, "add", "add_") and len(sources) == 2:
-            self.values[node] = self._emit(node, "Add", [self.values[source] for source in sources])
+            self.values[node] = self.emit(node, "Add", [self.values[source] for source in sources])
         else:
             kind = type(module).__name__ if module is not None else getattr(target, "__name__", target)
             self.problems.append(f"{node.target if module is not None else node.name}: {kind}")
@@ -150,20 +158,20 @@ class _Exporter:
             self.problems.append(f"{node.target}: pooling with ceil_mode or dilation")
         return {"kernel_shape": kernel, "strides": strides, "pads": padding + padding}
 
-    def _emit(self, node: fx.Node, op: str, inputs: list[_Value], **attributes: Any) -> _Value:
+    def emit(self, node: fx.Node, op: str, inputs: list[Value], **attributes: Any) -> Value:
         self.nodes.append(helper.make_node(op, [one.name for one in inputs], [node.name], node.name, **attributes))
-        return _Value(node.name)
+        return Value(node.name)
 
-    def _same_codes(self, node: fx.Node, op: str, source: _Value, **attributes: Any) -> _Value:
+    def same_codes(self, node: fx.Node, op: str, source: Value, **attributes: Any) -> Value:
         """An operator that only moves codes: its output has its input's scale."""
-        moved = self._emit(node, op, [source], **attributes)
+        moved = self.emit(node, op, [source], **attributes)
         if source.quantizer is None:
             return moved
-        return self._quantize(f"{node.name}_same", moved, source.quantizer)
+        return self.quantize(f"{node.name}_same", moved, source.quantizer)
 
     # ---- quantization -------------------------------------------------------------------------------------------
 
-    def _constant(self, name: str, array: np.ndarray, dtype: int) -> str:
+    def constant(self, name: str, array: np.ndarray, dtype: int) -> str:
         self.initializers.append(
             helper.make_tensor(name, dtype, array.shape, array.reshape(-1).tolist())
             if dtype == TensorProto.INT4
@@ -171,24 +179,24 @@ class _Exporter:
         )
         return name
 
-    def _quantize(self, name: str, source: _Value, quantizer: ActivationQuantizer) -> _Value:
+    def quantize(self, name: str, source: Value, quantizer: ActivationQuantizer) -> Value:
         dtype = TensorProto.INT8 if quantizer.signed else TensorProto.UINT8
         scale_value = np.float32(quantizer.scale.detach().cpu().item())
-        scale = self._constant(f"{name}_scale", np.asarray(scale_value), TensorProto.FLOAT)
-        zero = self._constant(f"{name}_zero", np.asarray(0), dtype)
+        scale = self.constant(f"{name}_scale", np.asarray(scale_value), TensorProto.FLOAT)
+        zero = self.constant(f"{name}_zero", np.asarray(0), dtype)
         value = source.name
         if quantizer.bits < 8:
-            low = self._constant(f"{name}_low", np.asarray(scale_value * quantizer.low), TensorProto.FLOAT)
-            high = self._constant(f"{name}_high", np.asarray(scale_value * quantizer.high), TensorProto.FLOAT)
+            low = self.constant(f"{name}_low", np.asarray(scale_value * quantizer.low), TensorProto.FLOAT)
+            high = self.constant(f"{name}_high", np.asarray(scale_value * quantizer.high), TensorProto.FLOAT)
             self.nodes.append(helper.make_node("Clip", [value, low, high], [f"{name}_clipped"], f"{name}_clip"))
             value = f"{name}_clipped"
         self.nodes.append(helper.make_node("QuantizeLinear", [value, scale, zero], [f"{name}_codes"], f"{name}_q"))
         self.nodes.append(
             helper.make_node("DequantizeLinear", [f"{name}_codes", scale, zero], [f"{name}_value"], f"{name}_dq")
         )
-        return _Value(f"{name}_value", quantizer)
+        return Value(f"{name}_value", quantizer)
 
-    def _weighted(self, node: fx.Node, source: _Value, module: nn.Conv2d | nn.Linear, norm: nn.Module | None) -> _Value:
+    def _weighted(self, node: fx.Node, source: Value, module: nn.Conv2d | nn.Linear, norm: nn.Module | None) -> Value:
         layer = str(node.target)
         codes, scales, bits = codes_of(layer, module.weight.detach(), self.levels)
         bias = module.bias.detach().double() if module.bias is not None else None
@@ -206,22 +214,9 @@ class _Exporter:
             scales = torch.where(gain == 0, scales, scales * gain.abs()).expand(len(gain))
         per_row = scales.numel() > 1
         scale_array = scales.cpu().numpy().astype(np.float32) if per_row else np.float32(scales.cpu().item())
-        dtype = TensorProto.INT4 if bits <= 4 else TensorProto.INT8
-        inputs = [source.name]
-        arrays = codes.cpu().numpy().astype(np.int8)
-        weight = self._constant(f"{layer}.weight_codes", arrays, dtype)
-        scale = self._constant(f"{layer}.weight_scale", np.asarray(scale_array), TensorProto.FLOAT)
-        zero_shape = np.zeros_like(scale_array, dtype=np.int8)
-        zero = self._constant(f"{layer}.weight_zero", np.asarray(zero_shape), dtype)
-        axis = {"axis": 0} if per_row else {}
-        self.nodes.append(
-            helper.make_node(
-                "DequantizeLinear", [weight, scale, zero], [f"{layer}.weight"], f"{layer}.weight_dq", **axis
-            )
-        )
-        inputs.append(f"{layer}.weight")
+        inputs = [source.name, self.weight(layer, codes.cpu().numpy(), scale_array, bits)]
         if bias is not None:
-            inputs.append(self._bias(layer, bias, scale_array, source.quantizer, axis))
+            inputs.append(self._bias(layer, bias, scale_array, source.quantizer))
         if isinstance(module, nn.Linear):
             return self._output(node, "Gemm", inputs, transB=1)
         padding = module.padding
@@ -240,29 +235,51 @@ class _Exporter:
             group=module.groups,
         )
 
-    def _bias(
-        self, layer: str, bias: Tensor, scale: Any, quantizer: ActivationQuantizer | None, axis: dict[str, int]
-    ) -> str:
+    def weight(self, layer: str, codes: np.ndarray, scale: Any, bits: int) -> str:
+        """The tensor codes * scale.
+
+        Args:
+            codes: integers, of the weight's shape.
+            scale: float32, () or (rows,).
+            bits: of a code.
+        """
+        dtype = TensorProto.INT4 if bits <= 4 else TensorProto.INT8
+        inputs = [
+            self.constant(f"{layer}.weight_codes", codes.astype(np.int8), dtype),
+            self.constant(f"{layer}.weight_scale", np.asarray(scale), TensorProto.FLOAT),
+            self.constant(f"{layer}.weight_zero", np.zeros_like(scale, dtype=np.int8), dtype),
+        ]
+        return self._dequantized(f"{layer}.weight", inputs, scale)
+
+    def bias(self, layer: str, codes: np.ndarray, scale: Any) -> str:
+        """The tensor codes * scale, with codes that fit 32 bits."""
+        inputs = [
+            self.constant(f"{layer}.bias_codes", codes, TensorProto.INT32),
+            self.constant(f"{layer}.bias_scale", scale, TensorProto.FLOAT),
+            self.constant(f"{layer}.bias_zero", np.zeros_like(scale, dtype=np.int32), TensorProto.INT32),
+        ]
+        return self._dequantized(f"{layer}.bias", inputs, scale)
+
+    def _dequantized(self, name: str, inputs: list[str], scale: Any) -> str:
+        axis = {"axis": 0} if np.ndim(scale) else {}
+        self.nodes.append(helper.make_node("DequantizeLinear", inputs, [name], f"{name}_dq", **axis))
+        return name
+
+    def _bias(self, layer: str, bias: Tensor, scale: Any, quantizer: ActivationQuantizer | None) -> str:
         values = bias.cpu().numpy()
         if quantizer is None:
-            return self._constant(f"{layer}.bias", values, TensorProto.FLOAT)
+            return self.constant(f"{layer}.bias", values, TensorProto.FLOAT)
         product = np.asarray(np.float32(quantizer.scale.detach().cpu().item()) * scale, dtype=np.float32)
         codes = np.rint(values / product.astype(np.float64))
         limit = 2**31 - 1
         if np.abs(codes).max(initial=0) > limit:
             self.problems.append(f"{layer}: the bias does not fit 32 bits at scale {product.min():g}")
             codes = np.clip(codes, -limit, limit)
-        inputs = [
-            self._constant(f"{layer}.bias_codes", codes, TensorProto.INT32),
-            self._constant(f"{layer}.bias_scale", product, TensorProto.FLOAT),
-            self._constant(f"{layer}.bias_zero", np.zeros_like(product, dtype=np.int32), TensorProto.INT32),
-        ]
-        self.nodes.append(helper.make_node("DequantizeLinear", inputs, [f"{layer}.bias"], f"{layer}.bias_dq", **axis))
-        return f"{layer}.bias"
+        return self.bias(layer, codes, product)
 
-    def _output(self, node: fx.Node, op: str, inputs: list[str], **attributes: Any) -> _Value:
+    def _output(self, node: fx.Node, op: str, inputs: list[str], **attributes: Any) -> Value:
         self.nodes.append(helper.make_node(op, inputs, [node.name], str(node.target), **attributes))
-        return _Value(node.name)
+        return Value(node.name)
 
 
 def codes_of(layer: str, weight: Tensor, levels: Mapping[str, LevelSet]) -> tuple[Tensor, Tensor, int]:
@@ -286,9 +303,13 @@ def codes_of(layer: str, weight: Tensor, levels: Mapping[str, LevelSet]) -> tupl
 
 
 def to_onnx(
-    model: fx.GraphModule, levels: Mapping[str, LevelSet], input_shape: tuple[int, ...], name: str
+    model: fx.GraphModule,
+    levels: Mapping[str, LevelSet],
+    input_shape: tuple[int, ...],
+    name: str,
+    exporter: type[Exporter] = Exporter,
 ) -> onnx.ModelProto:
-    """The QDQ model.
+    """The QDQ model, or that of another exporter (`qonnx_export`).
 
     Args:
         model: traced, with activation quantizers (without them the activations stay float).
@@ -300,7 +321,7 @@ def to_onnx(
         UserError: the model has operators that the exporter does not know; all of them are listed.
     """
     model.eval()
-    exported = _Exporter(model, levels, input_shape).run(name)
+    exported = exporter(model, levels, input_shape).run(name)
     onnx.checker.check_model(exported, full_check=True)
     return exported
 

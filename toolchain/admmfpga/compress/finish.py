@@ -8,14 +8,16 @@ from typing import Any
 
 from admmfpga.compress import checker, export, plots
 from admmfpga.compress.loop import Run, traced
+from admmfpga.compress.qonnx_export import QonnxExporter
 from admmfpga.compress.recipe import weighted_layers
 
 
-def finish(run: Run) -> dict[str, Any]:
+def finish(run: Run, *, qonnx: bool = False) -> dict[str, Any]:
     """Check the finished model, export it, measure the integer network, write the summary.
 
     Args:
         run: after `run()`.
+        qonnx: write compressed.qonnx.onnx beside compressed.onnx.
 
     Returns:
         The summary, as in summary.json: name, weights, remaining_weights, rate, accuracy (percent, by milestone;
@@ -29,7 +31,10 @@ def finish(run: Run) -> dict[str, Any]:
     model = traced(run)
     levels = run.levels()
     path = run.folder / "compressed.onnx"
-    export.write(export.to_onnx(model, levels, tuple(run.example.shape[1:]), run.recipe.name), path)
+    shape, name = tuple(run.example.shape[1:]), run.recipe.name
+    export.write(export.to_onnx(model, levels, shape, name), path)
+    if qonnx:
+        export.write(export.to_onnx(model, levels, shape, name, QonnxExporter), run.folder / "compressed.qonnx.onnx")
     accuracy = {
         **run.accuracies,
         "integer": export.integer_accuracy(path, run.data.test_images, run.data.test_labels),

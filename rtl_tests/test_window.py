@@ -1,11 +1,14 @@
-"""window: kernels, strides, padding, channel groups; line memories of every kind."""
+"""window: kernels, strides, padding, channel groups, gather lists; line memories of every kind."""
 
 import random
+from dataclasses import replace
 
 import cocotb
+import numpy as np
 
 import bench
 from admmfpga.blocks import Window
+from made import random_gather
 
 CORNERS = [
     # (height, width), channels, groups, kernel, strides, pads (top, left, bottom, right)
@@ -58,6 +61,7 @@ def _cases():
             out_depth=(3, 1, 2, 9, 68)[index % 5],
         )
         cases[f"c{index}"] = bench.Case(block)
+        cases[f"g{index}"] = bench.Case(replace(block, gather=random_gather(block, np.random.default_rng(index))))
     return cases
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from admmfpga.blocks import Window
+from admmfpga.blocks.window import gather_lanes
 from admmfpga.mapping import Design, Folding, build_design
 from admmfpga.mapping.lowering import foldings, hardware_nodes
 from admmfpga.network import (
@@ -158,6 +162,49 @@ def _random_image_layer(maker: NetworkMaker, rng: np.random.Generator) -> None:
         maker.conv(
             int(rng.integers(1, 9)), kernel, strides, tuple(pads), random_type(rng), bits=int(rng.integers(2, 9))
         )
+
+
+def pruned(network: Network, rng: np.random.Generator) -> Network:
+    """The network with random rows, columns and input channels of its weights set to zero; now and then all of them."""
+    nodes: list[Node] = []
+    for node in network.nodes:
+        if isinstance(node, Conv | Dense):
+            rows, columns, channels = (rng.random(n) < rng.choice([0.0, 0.4, 0.8]) for n in _pruned_shape(node))
+            weights = node.weights.copy()
+            weights[rows] = 0
+            weights[..., channels] = 0
+            weights.reshape(len(weights), -1)[:, columns] = 0
+            if rng.integers(12) == 0:
+                weights[:] = 0
+            rule = node.requantization
+            if rng.integers(3) == 0:
+                # Pruned rows give the padding's code after a Relu, mostly.
+                rule = replace(rule, bias=np.where(rows, 0, rule.bias), zero_point=0, low=0)
+            node = replace(node, weights=weights, requantization=rule)
+            if isinstance(node, Conv) and rng.integers(2):
+                node = replace(node, pad_value=0)
+        nodes.append(node)
+    result = replace(network, nodes=nodes)
+    result.verify()
+    return result
+
+
+def _pruned_shape(node: Conv | Dense) -> tuple[int, int, int]:
+    return *node.matrix.shape, node.weights.shape[-1]
+
+
+def random_gather(block: Window, rng: np.random.Generator) -> tuple[tuple[int, ...], ...]:
+    """A gather list of random kept taps, some groups without any; now and then one lane, or all taps in another order."""
+    density = rng.choice([0.1, 0.4, 0.9, 1.0])
+    kept = [np.flatnonzero(rng.random(block.taps) < density).tolist() for _ in range(block.groups)]
+    if rng.integers(3) == 0:
+        kept[rng.integers(block.groups)] = []
+    if not any(kept):
+        kept[rng.integers(block.groups)] = [int(rng.integers(block.taps))]
+    found = gather_lanes(kept, max(map(len, kept)) + int(rng.integers(0, 2)))
+    padding = rng.integers(0, block.taps, found.shape)
+    lists = np.where(found < 0, padding, found).tolist()
+    return tuple(tuple(taps) if some else () for taps, some in zip(lists, kept, strict=True))
 
 
 def random_foldings(network: Network, rng: np.random.Generator) -> dict[str, Folding]:

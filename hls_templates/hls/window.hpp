@@ -18,19 +18,80 @@ struct WindowLines {};
 template <class P>
 struct WindowTaps {};
 
+// What leaves of a whole window, which comes column by column, the oldest in the low bits. OPTIONS == 0: all taps in the
+// order (kernel row, kernel column, channel); else the kept ones.
+template <class P, int OPTIONS>
+struct WindowBeat {
+  static const int PIXEL = P::CHANNELS * P::BITS;
+  static const int TAPS = P::KERNEL_H * P::KERNEL_W;
+  // Taps move as single codes, each through a multiplexer over the OPTIONS taps that its lane carries in some group.
+  static ap_uint<P::LANES * P::BITS> of(const ap_uint<TAPS * PIXEL>& columns, int group) {
+#pragma HLS INLINE
+    typedef typename lanes::Integer<P::BITS, false>::type Code;
+    Code from[TAPS * P::CHANNELS];
+#pragma HLS ARRAY_PARTITION variable=from complete dim=1
+    Code to[P::LANES];
+#pragma HLS ARRAY_PARTITION variable=to complete dim=1
+    lanes::unpack<TAPS * P::CHANNELS, P::BITS, false>(columns, from);
+    for (int lane = 0; lane < P::LANES; ++lane) {
+      Code option[OPTIONS];
+#pragma HLS ARRAY_PARTITION variable=option complete dim=1
+      for (int i = 0; i < OPTIONS; ++i) {
+        const int tap = P::taps(0, lane * OPTIONS + i);
+        const int row = tap / (P::KERNEL_W * P::CHANNELS), col = tap / P::CHANNELS % P::KERNEL_W;
+        option[i] = from[(col * P::KERNEL_H + row) * P::CHANNELS + tap % P::CHANNELS];
+      }
+      to[lane] = option[OPTIONS > 1 ? P::selects(group, lane) : 0];
+    }
+    return lanes::pack<P::LANES, P::BITS>(to);
+  }
+  static bool emits(int group) {
+#pragma HLS INLINE
+    return P::group_emits(group, 0) != 0;
+  }
+};
+
+template <class P>
+struct WindowBeat<P, 0> {
+  static const int PIXEL = P::CHANNELS * P::BITS;
+  static const int TAPS = P::KERNEL_H * P::KERNEL_W;
+  // Taps move as pixels where those are small, else as single codes.
+  static const int UNIT = PIXEL <= 64 ? PIXEL : P::BITS;
+  static const int UNITS = PIXEL / UNIT;
+  static ap_uint<TAPS * PIXEL> of(const ap_uint<TAPS * PIXEL>& columns, int) {
+#pragma HLS INLINE
+    typedef typename lanes::Integer<UNIT, false>::type Unit;
+    Unit from[TAPS * UNITS];
+#pragma HLS ARRAY_PARTITION variable=from complete dim=1
+    Unit to[TAPS * UNITS];
+#pragma HLS ARRAY_PARTITION variable=to complete dim=1
+    lanes::unpack<TAPS * UNITS, UNIT, false>(columns, from);
+    for (int row = 0; row < P::KERNEL_H; ++row) {
+      for (int col = 0; col < P::KERNEL_W; ++col) {
+        for (int i = 0; i < UNITS; ++i) {
+          to[(row * P::KERNEL_W + col) * UNITS + i] = from[(col * P::KERNEL_H + row) * UNITS + i];
+        }
+      }
+    }
+    return lanes::pack<TAPS * UNITS, UNIT>(to);
+  }
+  static bool emits(int) {
+#pragma HLS INLINE
+    return true;
+  }
+};
+
 // P: HEIGHT, WIDTH, CHANNELS, GROUPS, BITS, KERNEL_H, KERNEL_W, STRIDE_H, STRIDE_W, PAD_TOP, PAD_LEFT, PAD_BOTTOM,
-// PAD_RIGHT, PAD_VALUE.
+// PAD_RIGHT, PAD_VALUE, LANES, OPTIONS; with OPTIONS > 0 also taps(0, lane * OPTIONS + option), selects(group, lane) and
+// group_emits(group, 0).
 template <class P>
 void window(hls::stream<ap_uint<P::CHANNELS * P::BITS> >& in,
-            hls::stream<ap_uint<P::KERNEL_H * P::KERNEL_W * P::CHANNELS * P::BITS> >& out) {
+            hls::stream<ap_uint<P::LANES * P::BITS> >& out) {
   const int ROWS = P::PAD_TOP + P::HEIGHT + P::PAD_BOTTOM;
   const int COLUMNS = P::PAD_LEFT + P::WIDTH + P::PAD_RIGHT;
   const int PIXEL = P::CHANNELS * P::BITS;
   const int TAPS = P::KERNEL_H * P::KERNEL_W;
-  // Taps move as pixels where those are small, else as single codes.
-  const int UNIT = PIXEL <= 64 ? PIXEL : P::BITS;
-  const int UNITS = PIXEL / UNIT;
-  typedef typename lanes::Integer<UNIT, false>::type Unit;
+  typedef WindowBeat<P, P::OPTIONS> Beat;
 
   int y = 0, x = 0, group = 0, at = 0;
   int next_row = P::KERNEL_H - 1, next_column = P::KERNEL_W - 1;
@@ -53,20 +114,8 @@ void window(hls::stream<ap_uint<P::CHANNELS * P::BITS> >& in,
     const ap_uint<TAPS * PIXEL> columns =
         DelayLine<WindowTaps<P>, P::KERNEL_H * PIXEL, P::KERNEL_W - 1, P::GROUPS>::shift(column, group);
 
-    if (y == next_row && x == next_column) {
-      Unit from[TAPS * UNITS];
-#pragma HLS ARRAY_PARTITION variable=from complete dim=1
-      Unit to[TAPS * UNITS];
-#pragma HLS ARRAY_PARTITION variable=to complete dim=1
-      lanes::unpack<TAPS * UNITS, UNIT, false>(columns, from);
-      for (int row = 0; row < P::KERNEL_H; ++row) {
-        for (int col = 0; col < P::KERNEL_W; ++col) {
-          for (int i = 0; i < UNITS; ++i) {
-            to[(row * P::KERNEL_W + col) * UNITS + i] = from[(col * P::KERNEL_H + row) * UNITS + i];
-          }
-        }
-      }
-      out.write(lanes::pack<TAPS * UNITS, UNIT>(to));
+    if (y == next_row && x == next_column && Beat::emits(group)) {
+      out.write(Beat::of(columns, group));
     }
 
     if (group < P::GROUPS - 1) {

@@ -4,6 +4,9 @@
 // CHANNELS lanes of one pixel, or makes a padding pixel up, and shifts it into the line memory and the taps; where a
 // window is complete, all KERNEL_H x KERNEL_W taps of those channels leave in one beat, lanes in the order (kernel row,
 // kernel column, channel). Padding is worked off without input, also that of the next frame.
+//
+// With OPTIONS > 0 only kept taps leave: each lane carries one of OPTIONS taps, which one depends on the channel group,
+// and groups of which nothing is kept emit no beat. With one option a lane is a wire.
 `default_nettype none
 
 module window #(
@@ -26,18 +29,27 @@ module window #(
     parameter int PAD_VALUE = 0,
     // Line memory in block RAM or LUT-RAM.
     parameter int LINE_BLOCK_RAM = 0,
+    // Lanes of an output beat, and between how many taps each of them chooses; 0: the lanes are all taps in order.
+    parameter int LANES = KERNEL_H * KERNEL_W * CHANNELS,
+    parameter int OPTIONS = 0,
+    localparam int TAP_BITS = KERNEL_H * KERNEL_W * CHANNELS > 1 ? $clog2(KERNEL_H * KERNEL_W * CHANNELS) : 1,
+    localparam int SELECT_BITS = OPTIONS > 1 ? $clog2(OPTIONS) : 1,
+    // Taps by lane and option, options by group and lane, whether a group emits; first entry in the low bits.
+    parameter bit [(OPTIONS > 0 ? LANES * OPTIONS * TAP_BITS : 1)-1:0] TAPS = '0,
+    parameter bit [(OPTIONS > 0 ? GROUPS * LANES * SELECT_BITS : 1)-1:0] SELECTS = '0,
+    parameter bit [GROUPS-1:0] GROUP_EMITS = '1,
     // Output FIFO.
     parameter int OUT_DEPTH = 2,
     parameter int OUT_BLOCK_RAM = 0
 ) (
-    input  wire                                         clk,
-    input  wire                                         rst,
-    input  wire                                         in_valid,
-    output wire                                         in_ready,
-    input  wire  [                   CHANNELS*BITS-1:0] in_data,
-    output wire                                         out_valid,
-    input  wire                                         out_ready,
-    output wire  [KERNEL_H*KERNEL_W*CHANNELS*BITS-1:0] out_data
+    input  wire                      clk,
+    input  wire                      rst,
+    input  wire                      in_valid,
+    output wire                      in_ready,
+    input  wire  [CHANNELS*BITS-1:0] in_data,
+    output wire                      out_valid,
+    input  wire                      out_ready,
+    output wire  [   LANES*BITS-1:0] out_data
 );
 
   localparam int ROWS = HEIGHT + PAD_TOP + PAD_BOTTOM;
@@ -56,6 +68,10 @@ module window #(
       PAD_LEFT < 0 || PAD_RIGHT < 0 || PAD_LEFT >= KERNEL_W || PAD_RIGHT >= KERNEL_W)
   begin : g_illegal_pads
     $fatal(1, "window: padding must be smaller than the kernel");
+  end
+
+  if (LANES < 1 || OPTIONS < 0 || (OPTIONS == 0 && LANES != KERNEL_H * KERNEL_W * CHANNELS)) begin : g_illegal_lanes
+    $fatal(1, "window: without OPTIONS there are KERNEL_H * KERNEL_W * CHANNELS lanes");
   end
 
   // --- Steps: where in the padded image, whether the pixel is a real one, whether a window ends here.
@@ -82,7 +98,7 @@ module window #(
 
   wire room;
   wire pops = column_real && row_real;
-  wire emits = column_wait == '0 && row_wait == '0;
+  wire emits = column_wait == '0 && row_wait == '0 && GROUP_EMITS[group];
   assign in_ready = pops && (!emits || room);
   wire issue = (!pops || in_valid) && (!emits || room);
 
@@ -195,8 +211,38 @@ module window #(
     end
   end
 
+  // --- Kept taps.
+
+  wire [LANES*BITS-1:0] kept;
+
+  if (OPTIONS == 0) begin : g_all
+    assign kept = beat;
+  end else begin : g_gather
+    wire unused_taps = ^beat;
+    if (OPTIONS > 1) begin : g_group
+      logic [GROUP_BITS-1:0] now;  // that of the beat
+      always_ff @(posedge clk) now <= group;
+    end
+    for (genvar lane = 0; lane < LANES; lane++) begin : g_lane
+      wire [BITS-1:0] option[OPTIONS];
+      for (genvar i = 0; i < OPTIONS; i++) begin : g_option
+        localparam int TAP = int'(TAPS[(lane*OPTIONS+i)*TAP_BITS+:TAP_BITS]);
+        assign option[i] = beat[TAP*BITS+:BITS];
+      end
+      if (OPTIONS == 1) begin : g_wire
+        assign kept[lane*BITS+:BITS] = option[0];
+      end else begin : g_select
+        wire [SELECT_BITS-1:0] of_group[GROUPS];
+        for (genvar i = 0; i < GROUPS; i++) begin : g_of_group
+          assign of_group[i] = SELECTS[(i*LANES+lane)*SELECT_BITS+:SELECT_BITS];
+        end
+        assign kept[lane*BITS+:BITS] = option[of_group[g_group.now]];
+      end
+    end
+  end
+
   fifo #(
-      .WIDTH(KERNEL_H * KERNEL_W * PIXEL),
+      .WIDTH(LANES * BITS),
       .DEPTH(OUT_DEPTH),
       .BLOCK_RAM(OUT_BLOCK_RAM)
   ) fifo_i (
@@ -205,7 +251,7 @@ module window #(
       .reserve(issue && emits),
       .room(room),
       .push(push),
-      .in_data(beat),
+      .in_data(kept),
       .out_valid(out_valid),
       .out_ready(out_ready),
       .out_data(out_data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from admmfpga.codegen.hls import Rom
 from admmfpga.network import IntArray, IntType
 from admmfpga.packing import Memory
 from admmfpga.resources import resource_dir
+from made import random_gather
 
 Made = tuple[Block, dict[str, IntArray], IntArray]
 
@@ -99,6 +101,7 @@ def _window(rng: np.random.Generator) -> Iterator[Made]:
             pad_value=int(rng.integers(dtype.min, dtype.max, endpoint=True)),
         )
         yield _case(block, rng)
+        yield _case(replace(block, gather=random_gather(block, rng)), rng)
 
 
 def _dense_pe(rng: np.random.Generator) -> Iterator[Made]:

@@ -26,6 +26,7 @@ import numpy as np
 from admmfpga.blocks.calibration import Terms, costs
 from admmfpga.network import IntArray
 from admmfpga.packing import Memory
+from admmfpga.packing.memory import pack_words
 
 LUTRAM_DEPTH = 64
 """Memories up to this depth are LUT-RAM, deeper ones block RAM. A FIFO in block RAM is one cycle slower."""
@@ -77,6 +78,25 @@ class Resources:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Constants that are structure, not weights: wiring in hardware, never reloaded.
+
+    Attributes:
+        values: (rows, entries) integers from 0.
+        bits: of an entry.
+    """
+
+    values: IntArray
+    bits: int
+
+    @property
+    def literal(self) -> str:
+        """As one SystemVerilog number, row by row, the first entry in the least significant bits."""
+        word = pack_words(self.values.reshape(1, -1), self.bits)[0]
+        return f"{self.values.size * self.bits}'h{word:x}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Block(ABC):
     """Parameters of one hardware block; subclasses are listed in `blocks.BLOCKS`.
@@ -121,6 +141,10 @@ class Block(ABC):
 
     def frame_parameters(self) -> dict[str, int]:
         """What the HLS C++ needs to know in addition: loop bounds of one frame."""
+        return {}
+
+    def tables(self) -> dict[str, Table]:
+        """Constant tables by RTL parameter; `rtl_parameters` has their literals."""
         return {}
 
     def memories(self, name: str, layer: str, contents: Contents) -> dict[str, Memory]:

@@ -4,11 +4,18 @@ Each step takes one beat of `channels` lanes of one pixel (or makes a padding pi
 and tap registers; where a window is complete, all KERNEL_H x KERNEL_W taps of those channels leave in one beat, lanes
 in the order (kernel row, kernel column, channel). Steps run over the padded image in the order (row, column, channel
 group), so the windows of one position come as `groups` consecutive beats.
+
+With a gather list only the columns that pruning has kept leave. For every channel group it says which taps the lanes
+carry; a group of which nothing is kept gives no beat. Since the list is static, a lane is a wire where there is one
+group, else a multiplexer over the taps that it carries in some group; `gather_lanes` makes them few. A kernel of 1 x 1
+over an image of 1 x 1 drops the elements of a vector that nobody reads.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -21,6 +28,7 @@ from admmfpga.blocks.base import (
     Port,
     Resources,
     Schedule,
+    Table,
     clog2,
     counter_terms,
     ram_resources,
@@ -40,6 +48,8 @@ class Window(Block):
         kernel, strides: (vertical, horizontal).
         pads: (top, left, bottom, right), each smaller than the kernel.
         pad_value: code of a padding pixel.
+        gather: for each group the taps (tap * channels + channel) that the lanes carry, all groups with as many or
+            with none; empty: all taps in order.
     """
 
     stem: ClassVar[str] = "window"
@@ -53,6 +63,36 @@ class Window(Block):
     strides: tuple[int, int]
     pads: tuple[int, int, int, int]
     pad_value: int
+    # Long, and the same object where windows are compared.
+    gather: tuple[tuple[int, ...], ...] = field(default=(), hash=False)
+
+    def __post_init__(self) -> None:
+        if self.gather:
+            assert len(self.gather) == self.groups, self
+            assert len({len(taps) for taps in self.gather if taps}) == 1, self
+            limit = self.taps
+            assert all(0 <= min(taps) and max(taps) < limit for taps in self.gather if taps), self
+
+    @property
+    def taps(self) -> int:
+        """Codes of a whole window of one channel group."""
+        return self.channels * self.kernel[0] * self.kernel[1]
+
+    @property
+    def lanes(self) -> int:
+        """Codes of an output beat."""
+        return max(map(len, self.gather)) if self.gather else self.taps
+
+    @property
+    def emitting(self) -> tuple[int, ...]:
+        """Groups of which something is kept."""
+        return tuple(g for g in range(self.groups) if not self.gather or self.gather[g])
+
+    @cached_property
+    def options(self) -> tuple[tuple[int, ...], ...]:
+        """For each lane of a gathering unit, the different taps that it carries."""
+        found = [self.gather[group] for group in self.emitting] if self.gather else []
+        return tuple(tuple(dict.fromkeys(column)) for column in zip(*found, strict=True))
 
     @property
     def source(self) -> Port:
@@ -60,7 +100,7 @@ class Window(Block):
 
     @property
     def sink(self) -> Port:
-        return Port(self.channels * self.kernel[0] * self.kernel[1], self.bits, self.signed)
+        return Port(self.lanes, self.bits, self.signed)
 
     @property
     def core_latency(self) -> int:
@@ -78,7 +118,7 @@ class Window(Block):
 
     def schedule(self) -> Schedule:
         rows, columns = self.padded
-        y, x, _ = np.indices((rows, columns, self.groups))
+        y, x, group = np.indices((rows, columns, self.groups))
         real = (
             (y >= self.pads[0])
             & (y < self.pads[0] + self.height)
@@ -87,6 +127,7 @@ class Window(Block):
         )
         dy, dx = y - (self.kernel[0] - 1), x - (self.kernel[1] - 1)
         emits = (dy >= 0) & (dy % self.strides[0] == 0) & (dx >= 0) & (dx % self.strides[1] == 0)
+        emits &= np.isin(group, self.emitting)
         return Schedule(y.size, np.flatnonzero(real), np.flatnonzero(emits))
 
     @property
@@ -96,14 +137,18 @@ class Window(Block):
     @property
     def beats_out(self) -> int:
         rows, columns = self.positions
-        return rows * columns * self.groups
+        return rows * columns * len(self.emitting)
 
     def execute(self, beats: IntArray, contents: Contents) -> IntArray:
         image = beats.reshape(1, self.height, self.width, self.groups * self.channels)
         windows = im2col(image, self.kernel, self.strides, self.pads, self.pad_value)
         taps = self.kernel[0] * self.kernel[1]
         split = windows.reshape(-1, taps, self.groups, self.channels).transpose(0, 2, 1, 3)
-        return split.reshape(-1, taps * self.channels)
+        whole = split.reshape(-1, self.groups, taps * self.channels)
+        if not self.gather:
+            return whole.reshape(-1, self.lanes)
+        lists = np.array([self.gather[group] for group in self.emitting])
+        return whole[:, np.array(self.emitting)[:, None], lists].reshape(-1, self.lanes)
 
     def core_terms(self) -> Terms:
         columns = counter_terms(self.padded[1])
@@ -176,5 +221,54 @@ class Window(Block):
             "PAD_RIGHT": self.pads[3],
             "PAD_VALUE": self.pad_value,
             "LINE_BLOCK_RAM": int(self.padded[1] * self.groups > LUTRAM_DEPTH),
+            "LANES": self.lanes,
+            "OPTIONS": max(map(len, self.options), default=0),
+            **{name: table.literal for name, table in self.tables().items()},
             **self.output_parameters(),
         }
+
+    def tables(self) -> dict[str, Table]:
+        """Of a gathering unit: the taps that each lane may carry, which of them in each group, which groups emit."""
+        if not self.gather:
+            return {}
+        width = max(map(len, self.options))
+        # Lanes with fewer options repeat one; no group selects it.
+        taps = np.array([[*lane, *lane[:1] * (width - len(lane))] for lane in self.options])
+        selects = np.zeros((self.groups, self.lanes), dtype=np.int64)
+        for group in self.emitting:
+            selects[group] = [lane.index(tap) for lane, tap in zip(self.options, self.gather[group], strict=True)]
+        emits = np.isin(np.arange(self.groups), self.emitting).astype(np.int64)
+        return {
+            "TAPS": Table(taps.reshape(1, -1), max(1, clog2(self.taps))),
+            "SELECTS": Table(selects, max(1, clog2(width))),
+            "GROUP_EMITS": Table(emits[:, None], 1),
+        }
+
+
+def gather_lanes(kept: Sequence[Sequence[int]], lanes: int) -> IntArray:
+    """Which kept tap each lane carries in each group, the same tap in the same lane where that can be.
+
+    A lane is a multiplexer over the different taps that it carries. Taps that many groups keep come first, each into the
+    lanes that are free in the most of its groups.
+
+    Args:
+        kept: taps by group.
+        lanes: at least as many as any group keeps.
+
+    Returns:
+        (groups, lanes) taps; -1 where a lane carries nothing.
+    """
+    groups_of: dict[int, list[int]] = {}
+    for group, taps in enumerate(kept):
+        for tap in taps:
+            groups_of.setdefault(tap, []).append(group)
+    found = np.full((len(kept), lanes), -1, dtype=np.int64)
+    for tap in sorted(groups_of, key=lambda tap: (-len(groups_of[tap]), tap)):
+        left = np.array(groups_of[tap])
+        while len(left):
+            free = found[left] < 0
+            lane = int(free.sum(axis=0).argmax())
+            assert free[:, lane].any(), "more taps than lanes"
+            found[left[free[:, lane]], lane] = tap
+            left = left[~free[:, lane]]
+    return found

@@ -5,12 +5,14 @@ The block headers, the top function and the test bench do not depend on the desi
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from jinja2 import Environment
 
+from admmfpga.blocks.base import Table
 from admmfpga.mapping import Design, Stage
 from admmfpga.packing import Memory
 from admmfpga.packing.memory import pack_bytes
@@ -101,6 +103,38 @@ class Rom:
 
 
 @dataclass(frozen=True)
+class ConstantTable:
+    """A block's table as C++.
+
+    Attributes:
+        function: the member function that reads it, the RTL parameter's name in lower case.
+        stage: whose it is.
+        table: its contents.
+    """
+
+    function: str
+    stage: str
+    table: Table
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.table.values.shape
+
+    @property
+    def type(self) -> str:
+        return "unsigned char" if self.table.bits <= 8 else "unsigned short" if self.table.bits <= 16 else "unsigned int"
+
+    @property
+    def file(self) -> str:
+        return f"tables/{self.stage}.{self.function}.inc"
+
+    def text(self) -> str:
+        """C++ initializers, each row in braces."""
+        rows = ["{" + ", ".join(map(str, row)) + "}" for row in self.table.values.tolist()]
+        return "\n".join(textwrap.wrap(", ".join(rows), _LINE)) + "\n"
+
+
+@dataclass(frozen=True)
 class StageContext:
     """What the templates see of a stage.
 
@@ -108,6 +142,7 @@ class StageContext:
         name, stem, layer: of the stage.
         constants: (name, C type, value) of its parameters.
         memories: its ROMs.
+        tables: its constant tables.
         streams: the arguments of its call, inputs first.
     """
 
@@ -116,6 +151,7 @@ class StageContext:
     layer: str
     constants: list[tuple[str, str, str]]
     memories: list[Rom]
+    tables: list[ConstantTable]
     streams: list[str]
 
 
@@ -124,7 +160,8 @@ def stage_context(stage: Stage) -> StageContext:
     block = stage.block
     parameters = block.rtl_parameters() | block.frame_parameters()
     # Output FIFOs are streams here.
-    for name in block.output_parameters():
+    tables = block.tables()
+    for name in (*block.output_parameters(), *tables):
         parameters.pop(name, None)
     constants = []
     for name, value in parameters.items():
@@ -140,6 +177,7 @@ def stage_context(stage: Stage) -> StageContext:
         layer=stage.layer,
         constants=constants,
         memories=roms,
+        tables=[ConstantTable(name.lower(), stage.name, table) for name, table in tables.items()],
         streams=[stream_argument(name) for name in (*stage.inputs, *stage.outputs)],
     )
 
@@ -185,4 +223,5 @@ def render_hls(design: Design, environment: Environment, *, part: str, clock_mhz
         files[name] = environment.get_template(f"hls/{name}.j2").render(context)
     for stage in stages:
         files |= {rom.file: rom.text() for rom in stage.memories}
+        files |= {table.file: table.text() for table in stage.tables}
     return files

@@ -76,15 +76,12 @@ def exceeded(used: Resources, limit: Resources) -> Iterator[tuple[str, int, int]
 def pareto(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Candidates that no other one beats or equals in cycles and in every resource; sorted by cycles."""
     kept: list[Candidate] = []
+    # Rows of those kept so far; a candidate that follows is not faster than any of them.
+    amounts = np.empty((len(candidates), len(fields(Resources))), dtype=np.int64)
     for candidate in sorted(candidates, key=lambda c: (c.cycles, sum(c.resources.as_dict().values()))):
-        r = candidate.resources
-        if not any(
-            k.resources.lut <= r.lut
-            and k.resources.ff <= r.ff
-            and k.resources.bram18 <= r.bram18
-            and k.resources.dsp <= r.dsp
-            for k in kept
-        ):
+        own = amounts[len(kept)]
+        own[:] = tuple(candidate.resources.as_dict().values())
+        if not (amounts[: len(kept)] <= own).all(axis=1).any():
             kept.append(candidate)
     return kept
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import lcm
 
 import numpy as np
@@ -27,6 +28,7 @@ from admmfpga.blocks import (
 from admmfpga.errors import UserError
 from admmfpga.mapping.design import AxisFormat, Stage, Stream, container_bits
 from admmfpga.mapping.folding import Candidate, Folding, divisors, pareto
+from admmfpga.mapping.gather import KeptColumns, kept_columns
 from admmfpga.network import Conv, Dense, Flatten, IntArray, IntType, Network, Node, Requantization, Rescale, Tensor
 from admmfpga.network import MaxPool as MaxPoolNode
 from admmfpga.network.ranges import accumulator_range, accumulator_type, sum_type, weight_type
@@ -76,7 +78,7 @@ def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
         case Conv():
             return _conv(node, source, output, folding)
         case Dense():
-            return _matrix(node, node.matrix, source, 1, folding)
+            return _dense(node, source, folding)
         case MaxPoolNode():
             window = _window(source, node.kernel, node.strides, node.pads, source.dtype.min, folding.channels)
             pool = MaxPool(
@@ -118,13 +120,33 @@ def _window(
 
 def _conv(node: Conv, source: Tensor, output: Tensor, folding: Folding) -> list[Part]:
     positions = output.elements // output.channels
+    window = _window(source, node.kernel, node.strides, node.pads, node.pad_value, folding.channels)
+    if kept := kept_columns(node):
+        return _gathered(node, window, kept, source, positions, folding)
     if is_pointwise(node):
         return _matrix(node, node.matrix, source, positions, folding)
-    window = _window(source, node.kernel, node.strides, node.pads, node.pad_value, folding.channels)
     # The window unit brings the columns in the order (channel group, kernel row, kernel column, channel).
     rows, taps = len(node.weights), node.kernel[0] * node.kernel[1]
     grouped = node.weights.reshape(rows, taps, window.groups, window.channels).transpose(0, 2, 1, 3)
     return [Part("window", window, {}), *_matrix(node, grouped.reshape(rows, -1), source, positions, folding)]
+
+
+def _dense(node: Dense, source: Tensor, folding: Folding) -> list[Part]:
+    if kept := kept_columns(node):
+        # The vector is an image of one pixel; the window unit drops what nobody reads.
+        pixel = replace(source, shape=(1, 1, source.channels))
+        window = _window(pixel, (1, 1), (1, 1), (0, 0, 0, 0), 0, folding.channels)
+        return _gathered(node, window, kept, source, 1, folding)
+    return _matrix(node, node.matrix, source, 1, folding)
+
+
+def _gathered(
+    node: Conv | Dense, window: Window, kept: KeptColumns, source: Tensor, vectors: int, folding: Folding
+) -> list[Part]:
+    """A PE array over kept columns only, and the window unit that brings them."""
+    gather = kept.gather(folding.channels, folding.simd)
+    window = replace(window, gather=gather.lists)
+    return [Part("window", window, {}), *_matrix(node, gather.compact(node.matrix), source, vectors, folding)]
 
 
 def is_pointwise(node: Conv) -> bool:
@@ -182,6 +204,8 @@ def foldings(network: Network, node: Node) -> Iterable[Folding]:
     """Every folding that a layer can take."""
     source = network.input_of(node)
     match node:
+        case Conv() | Dense() if kept := kept_columns(node):
+            yield from _gathered_foldings(network, node, kept)
         case Conv() if not is_pointwise(node):
             taps = node.kernel[0] * node.kernel[1]
             for channels in divisors(source.channels):
@@ -198,6 +222,24 @@ def foldings(network: Network, node: Node) -> Iterable[Folding]:
             yield from (Folding(pe=lanes) for lanes in divisors(source.channels))
 
 
+def _gathered_foldings(network: Network, node: Conv | Dense, kept: KeptColumns) -> Iterable[Folding]:
+    rows, output = len(node.weights), network.output_of(node)
+    vectors = output.elements // output.channels
+    source = network.input_of(node)
+    pixels = source.elements // source.channels
+    widths = divisors(source.channels)
+    for narrower, channels in zip((0, *widths), widths, strict=False):
+        for simd in kept.simd(channels):
+            beats = kept.beats(channels, simd)
+            assert beats is not None
+            for folding in _matrix_foldings(rows, simd, channels):
+                # Without taps nothing but speed asks for more channels at a time than keep up with the PE array.
+                cycles = vectors * (rows // folding.pe) * (beats.columns // simd)
+                if narrower and kept.mask.shape[0] == 1 and pixels * kept.groups(narrower) <= cycles:
+                    continue
+                yield folding
+
+
 def _matrix_foldings(rows: int, simd: int, channels: int) -> Iterable[Folding]:
     for pe in divisors(rows):
         if pe * simd <= MAX_MULTIPLIERS:
@@ -212,31 +254,50 @@ def candidates(network: Network, node: Node) -> list[Candidate]:
     seen: dict[tuple[object, ...], tuple[int, Resources]] = {}
     # Parameters that do not change with the folding (worst-case widths) are computed once.
     base = parts(network, node, next(iter(foldings(network, node))))
+    kept = kept_columns(node) if isinstance(node, Conv | Dense) else None
+    windows: dict[tuple[int, int], Window] = {}
     for folding in foldings(network, node):
-        blocks = _refold(base, folding)
+        blocks = _refold(base, folding, kept, windows)
         key = tuple(blocks)
         if key not in seen:
             total = Resources()
             for block in blocks:
-                total += block.resources()
+                total += _price(block)
             seen[key] = max(block.cycles for block in blocks), total
         found.append(Candidate(folding, *seen[key]))
     return pareto(found)
 
 
-def _refold(base: list[Part], folding: Folding) -> list[Block]:
-    """The blocks of a layer under another folding, without touching weights (converters included)."""
+@lru_cache(maxsize=1 << 14)
+def _price(block: Block) -> Resources:
+    return block.resources()
+
+
+def _refold(
+    base: list[Part], folding: Folding, kept: KeptColumns | None, windows: dict[tuple[int, int], Window]
+) -> list[Block]:
+    """The blocks of a layer under another folding, without touching weights (converters included).
+
+    Args:
+        windows: those made so far, by channels and SIMD: gather lists are long.
+    """
     blocks: list[Block] = []
+    gather = kept.gather(folding.channels, folding.simd) if kept else None
     for part in base:
         block = part.block
         if isinstance(block, Window):
             all_channels = block.channels * block.groups
-            block = replace(block, channels=folding.channels, groups=all_channels // folding.channels)
+            key = folding.channels, folding.simd if gather else 0
+            if key not in windows:
+                groups, lists = all_channels // folding.channels, gather.lists if gather else ()
+                windows[key] = replace(block, channels=folding.channels, groups=groups, gather=lists)
+            block = windows[key]
         elif isinstance(block, DensePE):
             block = replace(
                 block,
                 pe=folding.pe,
                 simd=folding.simd,
+                columns=len(gather.columns) if gather else block.columns,
                 use_dsp=folding.use_dsp,
                 weight_block_ram=folding.weight_block_ram,
             )

@@ -1,5 +1,6 @@
 """The integer network, its types and its reference execution. Imports nothing else of this package."""
 
+from admmfpga.network.compaction import compact
 from admmfpga.network.graph import (
     Conv,
     Dense,
@@ -30,6 +31,7 @@ __all__ = [
     "Requantization",
     "Rescale",
     "Tensor",
+    "compact",
     "fixed_point",
     "macs",
     "requantization_of",

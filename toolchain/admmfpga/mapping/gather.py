@@ -1,0 +1,146 @@
+"""Kept columns: which elements a window unit gathers for a layer that column pruning has thinned out.
+
+The unit works on `channels` input channels at a time, and each such group keeps its own columns. Beats are as wide as
+the group with the most; shorter groups, and beats that SIMD would not divide, are filled up with zero weights. With all
+channels at a time there is one group and nothing to fill up but to SIMD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from admmfpga.blocks.window import gather_lanes
+from admmfpga.network import Conv, Dense, IntArray
+
+PADDING = -1
+"""A lane without a column: its weights are zero."""
+
+
+@dataclass(frozen=True, eq=False)
+class Gather:
+    """Kept columns in beats.
+
+    Attributes:
+        lists: the window unit's gather list.
+        columns: the matrix column of every element of a vector in stream order, or `PADDING`.
+    """
+
+    lists: tuple[tuple[int, ...], ...]
+    columns: IntArray
+
+    def compact(self, matrix: IntArray) -> IntArray:
+        """(rows, columns) weights to (rows, kept columns and padding)."""
+        found: IntArray = np.where(self.columns == PADDING, 0, matrix[:, self.columns])
+        return found
+
+
+@dataclass(frozen=True)
+class Beats:
+    """Shape of a vector of kept columns: groups that emit a beat, lanes of a beat."""
+
+    groups: int
+    lanes: int
+
+    @property
+    def columns(self) -> int:
+        """Kept ones and padding."""
+        return self.groups * self.lanes
+
+
+@dataclass(frozen=True, eq=False)
+class KeptColumns:
+    """The columns of a layer that have weights.
+
+    Attributes:
+        mask: (taps, input channels).
+    """
+
+    mask: npt.NDArray[np.bool_]
+    _lanes: dict[int, IntArray] = field(default_factory=dict)
+    _gathers: dict[tuple[int, int], Gather] = field(default_factory=dict)
+
+    def groups(self, channels: int) -> int:
+        """Channel groups of a window unit with `channels` lanes."""
+        return int(self.mask.shape[1]) // channels
+
+    def beats(self, channels: int, simd: int | None = None) -> Beats | None:
+        """The beats of a vector; None if SIMD does not go with them.
+
+        Args:
+            channels: of a group.
+            simd: up to a beat's lanes, which are filled up to a multiple, or a multiple of them; None: as they are.
+        """
+        counts = self._grouped(channels).sum(axis=1)
+        groups, lanes = int(np.count_nonzero(counts)), int(counts.max())
+        if simd is None:
+            return Beats(groups, lanes)
+        if simd <= lanes:
+            return Beats(groups, -(-lanes // simd) * simd)
+        several, rest = divmod(simd, lanes)
+        groups = -(-groups // several) * several
+        return None if rest or groups > self.groups(channels) else Beats(groups, lanes)
+
+    def simd(self, channels: int) -> Iterator[int]:
+        """Values of SIMD that are worth trying: those that cover a beat, or several beats, with the least padding."""
+        beats = self.beats(channels)
+        assert beats is not None
+        yield from _parts(beats.lanes)
+        several = (count for count in _parts(beats.groups) if count > 1)
+        yield from (beats.lanes * count for count in several if self.beats(channels, beats.lanes * count))
+
+    def gather(self, channels: int, simd: int) -> Gather:
+        """The gather list for a folding, and the columns that it brings."""
+        if (channels, simd) not in self._gathers:
+            self._gathers[channels, simd] = self._gather(channels, simd)
+        return self._gathers[channels, simd]
+
+    def _gather(self, channels: int, simd: int) -> Gather:
+        beats = self.beats(channels, simd)
+        assert beats is not None, (channels, simd)
+        grouped = self._grouped(channels)
+        if channels not in self._lanes:
+            kept = [np.flatnonzero(row).tolist() for row in grouped]
+            self._lanes[channels] = gather_lanes(kept, int(grouped.sum(axis=1).max()))
+        found = self._lanes[channels]
+        found = np.pad(found, ((0, 0), (0, beats.lanes - found.shape[1])), constant_values=PADDING)
+        emits = grouped.any(axis=1)
+        emits[np.flatnonzero(~emits)[: beats.groups - int(emits.sum())]] = True
+        # Where a lane carries nothing it may carry what it carries elsewhere: no multiplexer for that.
+        somewhere = found.max(axis=0).clip(min=0)
+        lists = np.where(found == PADDING, somewhere, found)
+        group, inputs = np.arange(len(found))[:, None], self.mask.shape[1]
+        columns = found // channels * inputs + group * channels + found % channels
+        return Gather(
+            tuple(tuple(taps) if some else () for taps, some in zip(lists.tolist(), emits, strict=True)),
+            np.where(found == PADDING, PADDING, columns)[emits].ravel(),
+        )
+
+    def _grouped(self, channels: int) -> npt.NDArray[np.bool_]:
+        """(groups, taps * channels)"""
+        taps, inputs = self.mask.shape
+        split = self.mask.reshape(taps, inputs // channels, channels).transpose(1, 0, 2)
+        return split.reshape(len(split), -1)
+
+
+def _parts(total: int) -> Iterator[int]:
+    """Sizes of a part when `total` is cut into equal parts: all divisors, and between them those that need more padding
+    at steps of a fifth."""
+    last = 0
+    for parts in range(1, total + 1):
+        if total % parts == 0 or parts >= 1.2 * last:
+            last = parts
+            yield -(-total // parts)
+
+
+def kept_columns(node: Conv | Dense) -> KeptColumns | None:
+    """The columns of a layer that have weights; None if all do. Of a layer without weights, the first one."""
+    used = (node.matrix != 0).any(axis=0)
+    if used.all():
+        return None
+    if not used.any():
+        used[0] = True
+    return KeptColumns(used.reshape(-1, node.weights.shape[-1]))

@@ -1,0 +1,163 @@
+"""Takes out of a network what its result does not depend on: constant channels and channels that nobody reads.
+
+A row of a GEMM matrix that pruning left without weights gives the same code for every input. The consumer's bias takes
+what that code would contribute, and the channel goes: out of the producer's rows, the pools between, and the consumer's
+columns. Whatever only such channels needed goes with them. Results are the same, bit for bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from admmfpga.network.graph import Conv, Dense, Flatten, MaxPool, Network, Node, Rescale
+from admmfpga.network.ranges import accumulator_range
+from admmfpga.network.requantization import Requantization
+from admmfpga.network.types import IntArray, Tensor
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class _Constants:
+    """Which channels of a tensor have one code in every frame and at every position, and which code."""
+
+    known: BoolArray
+    codes: IntArray
+
+
+def compact(network: Network) -> Network:
+    """The network without constant and unread channels; shapes and types of inputs and outputs stay.
+
+    A constant channel in front of a padded convolution stays if its code is not the padding's: what it contributes
+    differs at the edges. A layer keeps at least one channel.
+
+    Returns:
+        a verified network with the same result; `network` itself if there is nothing to take out.
+    """
+    folded = _fold_constants(network)
+    kept = _kept_channels(folded)
+    if all(mask.all() for mask in kept.values()):
+        return network
+    tensors = {name: _cut_tensor(tensor, kept[name]) for name, tensor in folded.tensors.items()}
+    nodes = [_cut_node(node, kept[node.inputs[0]], kept[node.output]) for node in folded.nodes]
+    result = replace(folded, tensors=tensors, nodes=nodes)
+    result.verify()
+    return result
+
+
+# --- constants, forward ----------------------------------------------------------------------------------------------
+
+
+def _fold_constants(network: Network) -> Network:
+    """Constant inputs as part of the bias, their weights zero; shapes as they were."""
+    nodes: list[Node] = []
+    constants: dict[str, _Constants] = {}
+    for name in network.inputs:
+        constants[name] = _none(network.tensors[name].channels)
+    for node in network.nodes:
+        folded, found = _fold_node(network, node, constants[node.inputs[0]])
+        nodes.append(folded)
+        constants[node.output] = found
+    return replace(network, nodes=nodes)
+
+
+def _fold_node(network: Network, node: Node, source: _Constants) -> tuple[Node, _Constants]:
+    tensor = network.input_of(node)
+    match node:
+        case Conv() | Dense():
+            # Where the padding's code is the constant too, every position sees the same.
+            padded = isinstance(node, Conv) and any(node.pads)
+            same = source.known & (source.codes == node.pad_value) if isinstance(node, Conv) and padded else source.known
+            weights = node.weights.reshape(len(node.weights), -1, len(same))
+            rule = node.requantization
+            if (weights[:, :, same] != 0).any():
+                rule = replace(rule, bias=rule.bias + weights[:, :, same].sum(axis=1) @ source.codes[same])
+                weights = np.where(same, 0, weights)
+            low, high = accumulator_range(weights.reshape(len(weights), -1), tensor.dtype)
+            found = _between(rule, low, high)
+            weights = np.where(found.known[:, None, None], 0, weights).reshape(node.weights.shape)
+            if rule is node.requantization and np.array_equal(weights, node.weights):
+                return node, found
+            return replace(node, weights=weights, requantization=rule), found
+        case Rescale():
+            low = np.where(source.known, source.codes, tensor.dtype.min)
+            high = np.where(source.known, source.codes, tensor.dtype.max)
+            return node, _between(node.requantization, low, high)
+        case MaxPool():
+            # Every window holds a real pixel, which padding never beats.
+            return node, source
+        case Flatten():
+            positions = tensor.elements // tensor.channels
+            return node, _Constants(np.tile(source.known, positions), np.tile(source.codes, positions))
+    raise AssertionError(f"unknown node type {type(node).__name__}")
+
+
+def _between(rule: Requantization, low: IntArray, high: IntArray) -> _Constants:
+    """Channels that give one code for all accumulators from `low` to `high`: requantization is monotone."""
+    codes = rule.apply(low)
+    return _Constants(codes == rule.apply(high), codes)
+
+
+def _none(channels: int) -> _Constants:
+    return _Constants(np.zeros(channels, dtype=bool), np.zeros(channels, dtype=np.int64))
+
+
+# --- what is read, backward ------------------------------------------------------------------------------------------
+
+
+def _kept_channels(network: Network) -> dict[str, BoolArray]:
+    """Channels of every tensor that stay."""
+    read = {name: np.zeros(tensor.channels, dtype=bool) for name, tensor in network.tensors.items()}
+    for name in (*network.inputs, *network.outputs):
+        read[name][:] = True
+    for node in reversed(network.nodes):
+        rows = read[node.output]
+        if not rows.any():
+            rows[0] = True
+        read[node.inputs[0]] |= _reads(network, node, rows)
+    # What only hands channels on hands on all that it gets: the frame's own, and those of which a flattened element is
+    # read.
+    for node in network.nodes:
+        if not isinstance(node, Conv | Dense):
+            source = network.input_of(node)
+            copies = network.output_of(node).channels // source.channels
+            read[node.output] = np.tile(read[source.name], copies)
+    return read
+
+
+def _reads(network: Network, node: Node, rows: BoolArray) -> BoolArray:
+    """Channels of a node's input that the rows need."""
+    match node:
+        case Conv() | Dense():
+            used: BoolArray = (node.weights[rows] != 0).reshape(-1, node.weights.shape[-1]).any(axis=0)
+            return used
+        case Flatten():
+            some: BoolArray = rows.reshape(-1, network.input_of(node).channels).any(axis=0)
+            return some
+    return rows
+
+
+def _cut_tensor(tensor: Tensor, kept: BoolArray) -> Tensor:
+    if kept.all():
+        return tensor
+    scale = tensor.scale[kept] if tensor.scale.ndim else tensor.scale
+    return replace(tensor, shape=(*tensor.shape[:-1], int(kept.sum())), scale=scale)
+
+
+def _cut_node(node: Node, columns: BoolArray, rows: BoolArray) -> Node:
+    if columns.all() and rows.all():
+        return node
+    match node:
+        case Conv() | Dense():
+            weights = node.weights[rows][..., columns]
+            return replace(node, weights=weights, requantization=_cut_rule(node.requantization, rows))
+        case Rescale():
+            return replace(node, requantization=_cut_rule(node.requantization, rows))
+    return node
+
+
+def _cut_rule(rule: Requantization, rows: BoolArray) -> Requantization:
+    return replace(rule, bias=rule.bias[rows], multiplier=rule.multiplier[rows])

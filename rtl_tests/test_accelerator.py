@@ -17,7 +17,7 @@ from admmfpga.network.reference import run
 from admmfpga.tools.cocotb_bench import first_complaint, run_bench
 from admmfpga.tools.csim import CSimulation
 from admmfpga.tools.verilated import Verilated, Verilator, link_memories, sources
-from made import NetworkMaker, lenet5, random_design, random_foldings, random_frames
+from made import NetworkMaker, lenet5, random_design, random_foldings, random_frames, random_pruned_design
 
 SHA256 = "89abcdef" * 8
 
@@ -35,7 +35,7 @@ def results(design: Design, beats):
 def check_rtl(design: Design, build, frames: int, rng) -> None:
     """Bits of every frame and the cycle of every frame's first and last beat, then bits again under stalls."""
     codes = random_frames(design.network, frames, rng)
-    expected = run(design.network, codes)
+    expected = run(design.original, codes)
     beats = to_beats(codes, design.formats[0])
     model = Verilated(build, build, "rtl")
     model.compile()
@@ -76,6 +76,15 @@ def test_random_networks_and_foldings(seed, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", range(300, 306))
+def test_random_pruned_networks(seed, tmp_path):
+    """Random rows, columns and channels without weights: gather lists, removed channels."""
+    rng = np.random.default_rng(seed)
+    design = random_pruned_design(rng)
+    check_rtl(design, write(design, tmp_path), 4, rng)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_lenet_shapes_under_random_foldings(seed, tmp_path):
     """Wide layers with deep FIFOs in block RAM, foldings that nobody would choose."""
@@ -91,11 +100,11 @@ def test_lenet_shapes_under_random_foldings(seed, tmp_path):
 def test_random_networks_in_hls(tmp_path):
     for seed in range(8):
         rng = np.random.default_rng(200 + seed)
-        design = random_design(rng)
+        design = random_pruned_design(rng) if seed % 2 else random_design(rng)
         build = write(design, tmp_path / str(seed))
         codes = random_frames(design.network, 5, rng)
         beats = CSimulation(build, build / "csim").run(to_beats(codes, design.formats[0]), len(codes))
-        np.testing.assert_array_equal(results(design, beats), run(design.network, codes))
+        np.testing.assert_array_equal(results(design, beats), run(design.original, codes))
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from admmfpga.network import (
     Requantization,
     Rescale,
     Tensor,
+    compact,
     fixed_point,
     window_positions,
 )
@@ -194,7 +195,7 @@ def _pruned_shape(node: Conv | Dense) -> tuple[int, int, int]:
 
 
 def random_gather(block: Window, rng: np.random.Generator) -> tuple[tuple[int, ...], ...]:
-    """A gather list of random kept taps, some groups without any; now and then one lane, or all taps in another order."""
+    """A gather list of random kept taps, padding among them; now and then a group without any."""
     density = rng.choice([0.1, 0.4, 0.9, 1.0])
     kept = [np.flatnonzero(rng.random(block.taps) < density).tolist() for _ in range(block.groups)]
     if rng.integers(3) == 0:
@@ -218,6 +219,13 @@ def random_foldings(network: Network, rng: np.random.Generator) -> dict[str, Fol
 def random_design(rng: np.random.Generator) -> Design:
     network = random_network(rng)
     return build_design(network, random_foldings(network, rng))
+
+
+def random_pruned_design(rng: np.random.Generator) -> Design:
+    """A random network with pruned rows and columns, without what its result does not depend on."""
+    network = pruned(random_network(rng), rng)
+    small = compact(network)
+    return build_design(small, random_foldings(small, rng), network)
 
 
 def random_frames(network: Network, count: int, rng: np.random.Generator) -> IntArray:

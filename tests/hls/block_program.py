@@ -133,7 +133,7 @@ def run_blocks(cases: Sequence[Case], folder: Path, *, fast: bool) -> dict[str, 
             words_of(case.frames.reshape(-1, case.block.source.lanes), case.block.source)
         )
     form = AxisFormat(1, 8)
-    write_hls(Design(network, tuple(stages), streams, Timing(0, 0, 0), {}, (form, form)), folder / "hls")
+    write_hls(Design(network, network, tuple(stages), streams, Timing(0, 0, 0), {}, (form, form)), folder / "hls")
     (folder / "main.cpp").write_text(MAIN + "".join(calls) + "}\n")
     compile_and_run(folder, folder / "main.cpp", fast=fast)
     return {case.name: _result(case, folder) for case in cases}

@@ -1,16 +1,20 @@
 """Stages compute what the reference computes, whatever the folding."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from admmfpga.blocks import Port
+from admmfpga.blocks import DensePE, Port, Resources
+from admmfpga.boards import load_board
 from admmfpga.codegen.frames import from_beats, to_beats
 from admmfpga.errors import UserError
-from admmfpga.mapping import build_design, stream_beats
+from admmfpga.mapping import build_design, map_network, stream_beats
 from admmfpga.mapping.lowering import candidates, converters, hardware_nodes, parts
-from admmfpga.network import IntType
+from admmfpga.network import Conv, Dense, IntType, Network, compact
 from admmfpga.network.reference import run
-from made import NetworkMaker, lenet5, random_design, random_foldings, random_frames
+from admmfpga.report import make_report
+from made import NetworkMaker, lenet5, pruned, random_design, random_foldings, random_frames, random_pruned_design
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -21,6 +25,17 @@ def test_blocks_in_a_row_equal_the_reference(seed):
     for frame, expected in zip(frames, run(design.network, frames), strict=True):
         out = stream_beats(design, frame)["m_axis"]
         np.testing.assert_array_equal(out.ravel(), expected.ravel())
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_pruned_networks_equal_the_reference(seed):
+    rng = np.random.default_rng(seed)
+    design = random_pruned_design(rng)
+    frames = random_frames(design.network, 2, rng)
+    for frame, expected in zip(frames, run(design.original, frames), strict=True):
+        out = stream_beats(design, frame)["m_axis"]
+        np.testing.assert_array_equal(out.ravel(), expected.ravel())
+    assert design.timing.frame_interval == max(stage.block.cycles for stage in design.stages)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -57,13 +72,50 @@ def test_closed_forms_equal_the_schedules(seed):
         assert stage.block.beats_out == len(schedule.emits)
 
 
-def test_candidates_are_priced_as_they_are_built():
+@pytest.mark.parametrize("is_pruned", [False, True])
+def test_candidates_are_priced_as_they_are_built(is_pruned):
     network = lenet5(np.random.default_rng(0))
+    if is_pruned:
+        network = compact(pruned(network, np.random.default_rng(3)))
     for node in hardware_nodes(network):
         for candidate in candidates(network, node)[::7]:
             blocks = [part.block for part in parts(network, node, candidate.folding)]
             assert candidate.cycles >= max(block.cycles for block in blocks)
             assert candidate.resources.dsp == sum(block.resources().dsp for block in blocks)
+
+
+def structured_lenet5() -> Network:
+    """Filters, and input columns of every layer, without weights."""
+    network, rng = lenet5(np.random.default_rng(0)), np.random.default_rng(1)
+    nodes = []
+    for node in network.nodes:
+        if isinstance(node, Conv | Dense):
+            weights = node.weights.copy()
+            weights.reshape(len(weights), -1)[:, rng.random(node.matrix.shape[1]) < 0.7] = 0
+            if node is not network.nodes[-1]:
+                weights[rng.random(len(weights)) < 0.5] = 0
+            node = replace(node, weights=weights)
+        nodes.append(node)
+    return replace(network, nodes=nodes)
+
+
+def test_nothing_is_spent_on_pruned_rows_and_columns():
+    network = structured_lenet5()
+    design = map_network(network, Resources(53200, 106400, 280, 220), board="made")
+    for stage in design.stages:
+        if isinstance(stage.block, DensePE):
+            matrix = next(n for n in network.nodes if n.name == stage.layer).matrix
+            rows, columns = (int((matrix != 0).any(axis=axis).sum()) for axis in (1, 0))
+            assert stage.block.rows <= rows
+            # Padding to SIMD is all that comes to the kept columns.
+            assert stage.block.columns < columns + max(stage.block.simd, stage.block.columns // 20)
+            assert stage.block.cycles * stage.block.pe * stage.block.simd <= stage.block.vectors * rows * columns * 1.05
+    report = make_report(design, load_board("pynq"), clock_mhz=100, model_name="", model_sha256="")
+    for layer in (row for row in report["layers"] if row["block"] == "dense_pe"):
+        kept = layer["storage"]["kept_rows"] * layer["storage"]["kept_columns"]
+        positions = layer["macs"] // layer["storage"]["positions"]
+        assert layer["multiplications"] <= 1.05 * kept * positions
+        assert layer["macs"] > 4 * layer["multiplications"]
 
 
 def test_candidates_are_pareto_optimal():

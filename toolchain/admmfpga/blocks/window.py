@@ -71,7 +71,7 @@ class Window(Block):
             assert len(self.gather) == self.groups, self
             assert len({len(taps) for taps in self.gather if taps}) == 1, self
             limit = self.taps
-            assert all(0 <= min(taps) and max(taps) < limit for taps in self.gather if taps), self
+            assert all(min(taps) >= 0 and max(taps) < limit for taps in self.gather if taps), self
 
     @property
     def taps(self) -> int:
@@ -248,8 +248,8 @@ class Window(Block):
 def gather_lanes(kept: Sequence[Sequence[int]], lanes: int) -> IntArray:
     """Which kept tap each lane carries in each group, the same tap in the same lane where that can be.
 
-    A lane is a multiplexer over the different taps that it carries. Taps that many groups keep come first, each into the
-    lanes that are free in the most of its groups.
+    A lane is a multiplexer over the different taps that it carries. Taps that many groups keep come first, each into
+    the lanes that are free in the most of its groups.
 
     Args:
         kept: taps by group.

@@ -67,10 +67,7 @@ class Rom:
     @property
     def type(self) -> str:
         """The narrowest C type that holds a chunk."""
-        for bits, name in ((8, "unsigned char"), (16, "unsigned short"), (32, "unsigned int")):
-            if self.chunk_bits <= bits:
-                return name
-        return "unsigned long long"
+        return c_type(self.chunk_bits)
 
     @property
     def reshape(self) -> bool:
@@ -122,7 +119,8 @@ class ConstantTable:
 
     @property
     def type(self) -> str:
-        return "unsigned char" if self.table.bits <= 8 else "unsigned short" if self.table.bits <= 16 else "unsigned int"
+        """The narrowest C type that holds an entry."""
+        return c_type(self.table.bits)
 
     @property
     def file(self) -> str:
@@ -153,6 +151,14 @@ class StageContext:
     memories: list[Rom]
     tables: list[ConstantTable]
     streams: list[str]
+
+
+def c_type(bits: int) -> str:
+    """The narrowest unsigned C type of at least so many bits."""
+    for size, name in ((8, "unsigned char"), (16, "unsigned short"), (32, "unsigned int")):
+        if bits <= size:
+            return name
+    return "unsigned long long"
 
 
 def stage_context(stage: Stage) -> StageContext:

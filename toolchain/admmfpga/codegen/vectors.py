@@ -32,7 +32,7 @@ def vector_frames(design: Design) -> IntArray:
 def render_vectors(design: Design) -> dict[str, str]:
     """Files of the build's vectors/ folder by name."""
     frames = vector_frames(design)
-    results = run(design.network, frames)
+    results = run(design.original, frames)
     axis_in, axis_out = design.formats
     shape = {
         "frames": len(frames),

@@ -8,7 +8,7 @@ from admmfpga.mapping.design import AxisFormat, Design, Stage, Stream, Timing
 from admmfpga.mapping.folding import Folding, fold
 from admmfpga.mapping.lowering import axis_formats, candidates, hardware_nodes, lower
 from admmfpga.mapping.streams import stream_beats
-from admmfpga.network import Network
+from admmfpga.network import Network, compact
 
 __all__ = [
     "AxisFormat",
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def map_network(network: Network, available: Resources, *, board: str, target_interval: int | None = None) -> Design:
-    """Choose the foldings for a board and build the design.
+    """Choose the foldings for a board and build the design of the compact network.
 
     Args:
         network: a verified network.
@@ -36,15 +36,22 @@ def map_network(network: Network, available: Resources, *, board: str, target_in
     Raises:
         UserError: the network has no dataflow form, or does not fit.
     """
+    original, network = network, compact(network)
     layers = {node.name: candidates(network, node) for node in hardware_nodes(network)}
     # The AXI wrappers take a few hundred LUTs whatever is chosen; an allowance covers their FIFOs and converters.
     fixed = axi_lite_control.resources() + Resources(lut=400, ff=400)
     choice = fold(layers, available, fixed, board=board, target_interval=target_interval)
-    return build_design(network, {name: c.folding for name, c in choice.candidates.items()})
+    return build_design(network, {name: c.folding for name, c in choice.candidates.items()}, original)
 
 
-def build_design(network: Network, foldings: dict[str, Folding]) -> Design:
-    """The design for given foldings, with FIFO depths and exact timing."""
+def build_design(network: Network, foldings: dict[str, Folding], original: Network | None = None) -> Design:
+    """The design for given foldings, with FIFO depths and exact timing.
+
+    Args:
+        network: what is built; compaction is the caller's.
+        foldings: by layer name.
+        original: the network before compaction, if it is another one.
+    """
     stages, streams = lower(network, foldings, axis_formats(network))
     interval = max(stage.block.cycles for stage in stages[:-1])
     formats = axis_formats(network, interval)
@@ -52,6 +59,7 @@ def build_design(network: Network, foldings: dict[str, Folding]) -> Design:
     sized, timing = size_fifos(stages)
     return Design(
         network=network,
+        original=original or network,
         stages=tuple(sized),
         streams=streams,
         timing=timing,

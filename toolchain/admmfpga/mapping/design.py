@@ -82,7 +82,8 @@ class Design:
     """A network on a board.
 
     Attributes:
-        network: what it computes.
+        network: what is built: without constant and unread channels (see `network.compact`).
+        original: the network before that, which defines the results.
         stages: in topological order; the first is axis_input, the last axis_output.
         streams: by name; "s_axis" and "m_axis" are the outside.
         timing: of the whole pipeline.
@@ -91,6 +92,7 @@ class Design:
     """
 
     network: Network
+    original: Network
     stages: tuple[Stage, ...]
     streams: dict[str, Stream]
     timing: Timing

@@ -107,7 +107,7 @@ class KeptColumns:
             self._lanes[channels] = gather_lanes(kept, int(grouped.sum(axis=1).max()))
         found = self._lanes[channels]
         found = np.pad(found, ((0, 0), (0, beats.lanes - found.shape[1])), constant_values=PADDING)
-        emits = grouped.any(axis=1)
+        emits = grouped.sum(axis=1) > 0
         emits[np.flatnonzero(~emits)[: beats.groups - int(emits.sum())]] = True
         # Where a lane carries nothing it may carry what it carries elsewhere: no multiplexer for that.
         somewhere = found.max(axis=0).clip(min=0)

@@ -69,16 +69,17 @@ def _fold_node(network: Network, node: Node, source: _Constants) -> tuple[Node, 
     match node:
         case Conv() | Dense():
             # Where the padding's code is the constant too, every position sees the same.
-            padded = isinstance(node, Conv) and any(node.pads)
-            same = source.known & (source.codes == node.pad_value) if isinstance(node, Conv) and padded else source.known
-            weights = node.weights.reshape(len(node.weights), -1, len(same))
+            same = source.known
+            if isinstance(node, Conv) and any(node.pads):
+                same = same & (source.codes == node.pad_value)
+            weights: IntArray = node.weights.reshape(len(node.weights), -1, len(same))
             rule = node.requantization
             if (weights[:, :, same] != 0).any():
                 rule = replace(rule, bias=rule.bias + weights[:, :, same].sum(axis=1) @ source.codes[same])
-                weights = np.where(same, 0, weights)
+                weights = weights * ~same
             low, high = accumulator_range(weights.reshape(len(weights), -1), tensor.dtype)
             found = _between(rule, low, high)
-            weights = np.where(found.known[:, None, None], 0, weights).reshape(node.weights.shape)
+            weights = (weights * ~found.known[:, None, None]).reshape(node.weights.shape)
             if rule is node.requantization and np.array_equal(weights, node.weights):
                 return node, found
             return replace(node, weights=weights, requantization=rule), found
@@ -132,10 +133,10 @@ def _reads(network: Network, node: Node, rows: BoolArray) -> BoolArray:
     """Channels of a node's input that the rows need."""
     match node:
         case Conv() | Dense():
-            used: BoolArray = (node.weights[rows] != 0).reshape(-1, node.weights.shape[-1]).any(axis=0)
+            used: BoolArray = np.logical_or.reduce((node.weights[rows] != 0).reshape(-1, node.weights.shape[-1]))
             return used
         case Flatten():
-            some: BoolArray = rows.reshape(-1, network.input_of(node).channels).any(axis=0)
+            some: BoolArray = np.logical_or.reduce(rows.reshape(-1, network.input_of(node).channels))
             return some
     return rows
 

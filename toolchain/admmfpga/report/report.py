@@ -57,14 +57,19 @@ def bottleneck(design: Design) -> str:
 def _layer(design: Design, node: Node) -> dict[str, Any]:
     stages = list(design.of_layer(node.name))
     total = sum((stage.block.resources() for stage in stages), Resources())
-    array = next((stage.block for stage in stages if isinstance(stage.block, DensePE)), None)
+    array, weights = next(
+        ((stage.block, stage.contents) for stage in stages if isinstance(stage.block, DensePE)), (None, {})
+    )
+    original = next(other for other in design.original.nodes if other.name == node.name)
     main = array or max((stage.block for stage in stages), key=lambda block: block.cycles)
     row: dict[str, Any] = {
         "name": node.name,
         "op": node.op,
         "block": main.stem,
         "format": "dense" if array else None,
-        "macs": macs(design.network, node),
+        # Of the model as it came, and what the PE array really multiplies: kept rows and columns, and padding.
+        "macs": macs(design.original, original),
+        "multiplications": array.vectors * array.rows * array.columns if array else None,
         "pe": array.pe if array else None,
         "simd": array.simd if array else None,
         "rows": array.rows if array else None,
@@ -76,14 +81,15 @@ def _layer(design: Design, node: Node) -> dict[str, Any]:
         "resources": total.as_dict(),
         "storage": None,
     }
-    if isinstance(node, Conv | Dense):
-        row["storage"] = layer_storage(node.matrix)
+    if isinstance(original, Conv | Dense):
+        row["storage"] = layer_storage(original.matrix)
     if array and isinstance(node, Conv | Dense):
-        built = FORMATS[row["format"]].size(node.matrix, array.weight_bits)
+        built = FORMATS[row["format"]].size(weights["matrix"], array.weight_bits)
         row["storage"]["built"] = built.as_dict() | {"total": built.total}
         row["kept_weights"] = int(np.count_nonzero(node.weights))
         slots = array.pe * array.simd * design.timing.frame_interval
-        row["utilization"] = round(macs(design.network, node) / slots, 6)
+        columns = max(1, int((node.matrix != 0).any(axis=0).sum()))
+        row["utilization"] = round(array.vectors * array.rows * columns / slots, 6)
     return row
 
 

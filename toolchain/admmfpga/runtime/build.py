@@ -14,6 +14,7 @@ from admmfpga.errors import UserError
 from admmfpga.frontend import load
 from admmfpga.manifest import verify_manifest
 from admmfpga.mapping import AxisFormat, Design, Folding, Timing, lower
+from admmfpga.network import compact
 from admmfpga.packing import read_container
 
 WORK = "simulation"
@@ -62,12 +63,14 @@ def open_build(folder: Path) -> Build:
     imported = load(folder / "model.onnx", name=described["name"])
     foldings = {name: Folding(**folding) for name, folding in described["foldings"].items()}
     axis_in, axis_out = (AxisFormat(**form) for form in described["formats"])
-    stages, streams = lower(imported.network, foldings, (axis_in, axis_out))
+    network = compact(imported.network)
+    stages, streams = lower(network, foldings, (axis_in, axis_out))
     sized = tuple(
         replace(stage, block=replace(stage.block, out_depth=described["depths"][stage.name])) for stage in stages
     )
     design = Design(
-        network=imported.network,
+        network=network,
+        original=imported.network,
         stages=sized,
         streams=streams,
         timing=Timing(**described["timing"]),

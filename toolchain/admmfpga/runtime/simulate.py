@@ -86,7 +86,7 @@ class Simulation:
     def __post_init__(self) -> None:
         design = self.build.design
         self.progress("reference (numpy)")
-        self.expected = run(design.network, self.codes)
+        self.expected = run(design.original, self.codes)
         self.outcomes["reference"] = Outcome(len(self.codes), accuracy=accuracy(design, self.expected, self.labels))
 
     @property

@@ -1,0 +1,80 @@
+"""Gather lists bring every kept column exactly once, whatever the folding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from admmfpga.blocks.window import gather_lanes
+from admmfpga.mapping.folding import divisors
+from admmfpga.mapping.gather import PADDING, KeptColumns
+from admmfpga.network import IntArray
+
+
+@st.composite
+def masks(draw: st.DrawFn) -> np.ndarray:
+    """(taps, channels), some column kept."""
+    taps, channels = draw(st.integers(1, 9)), draw(st.sampled_from([1, 2, 3, 4, 6, 12, 16]))
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 30)))
+    mask = rng.random((taps, channels)) < draw(st.sampled_from([0.02, 0.3, 0.7, 0.97]))
+    mask[rng.integers(taps), rng.integers(channels)] = True
+    return mask
+
+
+@given(masks(), st.data())
+def test_every_kept_column_comes_once(mask: np.ndarray, data: st.DataObject) -> None:
+    kept = KeptColumns(mask)
+    channels = data.draw(st.sampled_from(divisors(mask.shape[1])))
+    simd = data.draw(st.sampled_from(list(kept.simd(channels))))
+    beats, gather = kept.beats(channels, simd), kept.gather(channels, simd)
+    assert beats is not None
+    assert len(gather.columns) == beats.columns
+    assert beats.columns % simd == 0
+    assert {len(taps) for taps in gather.lists} <= {0, beats.lanes}
+    found = gather.columns[gather.columns != PADDING]
+    np.testing.assert_array_equal(np.sort(found), np.flatnonzero(mask.ravel()))
+    # The lists say the same as the columns, tap by tap.
+    brought = [
+        tap // channels * mask.shape[1] + group * channels + tap % channels
+        for group, taps in enumerate(gather.lists)
+        for tap in taps
+    ]
+    real = gather.columns != PADDING
+    np.testing.assert_array_equal(np.array(brought)[real], gather.columns[real])
+
+
+@given(masks())
+def test_one_group_has_no_padding_but_to_simd(mask: np.ndarray) -> None:
+    kept, count = KeptColumns(mask), int(mask.sum())
+    for simd in kept.simd(mask.shape[1]):
+        beats = kept.beats(mask.shape[1], simd)
+        assert beats is not None
+        assert count <= beats.columns < count + simd
+    assert kept.beats(mask.shape[1], 1) == kept.beats(mask.shape[1], count)
+
+
+@given(masks(), st.data())
+def test_compact_matrix_gives_the_same_products(mask: np.ndarray, data: st.DataObject) -> None:
+    rng = np.random.default_rng(0)
+    kept = KeptColumns(mask)
+    channels = data.draw(st.sampled_from(divisors(mask.shape[1])))
+    gather = kept.gather(channels, data.draw(st.sampled_from(list(kept.simd(channels)))))
+    matrix: IntArray = rng.integers(-9, 10, (3, mask.size)) * mask.ravel()
+    x = rng.integers(0, 99, mask.size)
+    # Padding lanes carry something; its weight is zero.
+    np.testing.assert_array_equal(gather.compact(matrix) @ x[gather.columns], matrix @ x)
+
+
+@pytest.mark.parametrize("groups", [2, 5, 8])
+def test_a_tap_that_all_groups_keep_has_its_own_lane(groups: int) -> None:
+    rng = np.random.default_rng(groups)
+    kept = [[1, 4, *rng.choice([0, 2, 3, 5, 6], 2, replace=False)] for _ in range(groups)]
+    lanes = gather_lanes(kept, 4)
+    assert len(set(lanes[:, 0])) == len(set(lanes[:, 1])) == 1
+    assert [sorted(row) for row in lanes.tolist()] == [sorted(row) for row in kept]
+
+
+def test_one_group_stays_in_order() -> None:
+    assert gather_lanes([[0, 3, 4, 9]], 4).tolist() == [[0, 3, 4, 9]]

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import torch
 from compress_made import build
+from torch import nn
 
-from admmfpga.compress import checkpoint, loop, recipe, violations
+from admmfpga.compress import checkpoint, loop, recipe, sensitivity, violations
 from admmfpga.compress.data import TrainingData
 from admmfpga.compress.finish import finish
 from admmfpga.errors import UserError
@@ -190,6 +191,23 @@ def test_a_budget_is_spent_and_the_first_layer_is_treated_lightly(tmp_path: Path
     assert sum(kept.values()) <= (54 + 432 + 384 + 48) / 8 + 4
     assert sum(kept.values()) >= (54 + 432 + 384 + 48) / 8 - 8
     assert violations(run.model, run.constraints()) == {}
+
+
+@pytest.mark.parametrize("spread", [1.0, 1.5, 4.0])
+def test_no_layer_is_emptied_by_a_budget(
+    network: nn.Sequential, data: TrainingData, spread: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = recipe.weighted_layers(network)
+    seen = {name: torch.rand(layer.weight.shape) for name, layer in layers.items()}
+    seen["conv2"].mul_(1e-6)  # the measure sees nothing there
+    monkeypatch.setattr(sensitivity, "_saliency", lambda *_: seen)
+    shapes = {name: layer.weight.shape for name, layer in layers.items()}
+    found = sensitivity.shares(network, data, recipe.Budget(rate=4.0, first_layer=1.5, spread=spread), shapes)
+    uniform = ((54 + 432 + 384 + 48) / 4 - 54 / 1.5) / (432 + 384 + 48)
+    assert found["conv2"] == pytest.approx(uniform / spread, abs=0.01)
+    assert found["conv1"] >= 1 / 1.5
+    total = sum(share * shapes[name].numel() for name, share in found.items())
+    assert total == pytest.approx(sum(shape.numel() for shape in shapes.values()) / 4.0, rel=0.02)
 
 
 def test_checkpoints_hold_nothing_but_tensors_and_values(whole: loop.Run, tmp_path: Path) -> None:

@@ -233,6 +233,8 @@ class Budget:
         kind: constraint set of every layer, one of those that take `keep`.
         rate: weights of the network / weights that stay.
         first_layer: the first layer's rate is at most this.
+        spread: no layer's rate is more than this times what the same rate for all (but the first) would be. The measure
+            is local; without a bound it empties whole layers, and no retraining brings them back.
         images: training images that the sensitivity is measured on.
         skip: layers that are not pruned.
     """
@@ -240,6 +242,7 @@ class Budget:
     kind: Literal["non-structured", "filter", "channel", "filter-shape", "row-blocked", "balanced"] = "non-structured"
     rate: float = 2.0
     first_layer: float = 2.0
+    spread: float = 4.0
     images: int = 2000
     skip: tuple[str, ...] = ()
 
@@ -354,6 +357,7 @@ class Recipe:
             if step.budget is not None:
                 ranges.append((f"steps[{index}].budget.rate", step.budget.rate, 1, 1e9))
                 ranges.append((f"steps[{index}].budget.first_layer", step.budget.first_layer, 1, 1e9))
+                ranges.append((f"steps[{index}].budget.spread", step.budget.spread, 1, 1e9))
             for name in ("rows", "columns"):
                 ranges.append((f"steps[{index}].purify.{name}", getattr(step.purify, name), 0, 1))
         for name, phase in phases:

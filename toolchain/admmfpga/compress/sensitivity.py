@@ -33,9 +33,11 @@ def shares(model: nn.Module, data: TrainingData, budget: Budget, shapes: Mapping
     totals = {name: math.prod(shape) for name, shape in shapes.items()}
     skipped = sum(totals.values()) - sum(totals[name] for name in layers)
     goal = max(len(layers), math.floor(sum(totals.values()) / budget.rate) - skipped)
-    least = dict.fromkeys(layers, 1)
     first = next(iter(layers))
-    least[first] = math.ceil(totals[first] / budget.first_layer)
+    light = math.ceil(totals[first] / budget.first_layer)
+    uniform = max(0, goal - light) / max(1, sum(totals[name] for name in layers if name != first))
+    least = {name: max(1, math.floor(totals[name] * uniform / budget.spread)) for name in layers}
+    least[first] = light
     low, high = 0.0, max(float(one.max()) for one in saliency.values())
     counts: dict[str, int] = {}
     for _ in range(100):

@@ -57,7 +57,7 @@ def run_row(name: str, model_name: str, seed: int, factor: float, folder: Path, 
     try:
         integer, reason = rows.integer_accuracy(folder / name / "compressed.onnx", data), ""
     except UserError as error:
-        integer, reason = None, str(error).splitlines()[0]
+        integer, reason = None, " ".join(line.strip() for line in str(error).splitlines()[:2])
     return {
         "data": "stand-in, not CIFAR-10",
         "train_images": len(data.train_images),

@@ -18,6 +18,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from admmfpga.blocks import Block, Port
+from admmfpga.blocks.base import Process
 from admmfpga.codegen.environment import make_environment
 from admmfpga.codegen.rtl import compile_order, render_registers
 from admmfpga.network import IntArray, IntType
@@ -52,7 +53,7 @@ class Case:
 
     def beats(self, rng: np.random.Generator) -> list[IntArray]:
         """Input beats by frame."""
-        count = len(self.block.schedule().pops)
+        count = self.block.beats_in
         if self.values is not None:
             return np.split(self.values, self.frames)
         return [frame_of(self.block.source, count, rng) for _ in range(self.frames)]
@@ -173,14 +174,8 @@ def bursts(on: int, off: int) -> Pattern:
     return lambda cycle: cycle % (on + off) < on
 
 
-def _first(pattern: Pattern, cycle: int) -> int:
-    while not pattern(cycle):
-        cycle += 1
-    return cycle
-
-
 def expected_times(block: Block, frames: int, offers: Pattern, ready: Pattern) -> tuple[list[int], list[int]]:
-    """The recurrence of `blocks/base.py` for one block: cycles of all handshakes, the first cycle after reset being 0.
+    """The rules of `blocks/base.py` for one block, cycle by cycle; the first cycle after reset is 0.
 
     Args:
         offers: an offered beat stays offered until it is taken.
@@ -189,27 +184,68 @@ def expected_times(block: Block, frames: int, offers: Pattern, ready: Pattern) -
     Returns:
         cycle in which each input beat is taken, and each output beat.
     """
-    schedule = block.schedule()
-    pops, emits = set(schedule.pops.tolist()), set(schedule.emits.tolist())
+    chain = [_Sequence(process) for process in block.processes()]
     taken: list[int] = []
     given: list[int] = []
-    issue = -1
-    for _ in range(frames):
-        for step in range(schedule.steps):
-            issue += 1
-            if step in pops:
-                issue = max(issue, _first(offers, taken[-1] + 1 if taken else 0))
-                taken.append(issue)
-            if step in emits:
-                if len(given) >= block.out_depth:
-                    earliest = given[-block.out_depth] + 1
-                    if earliest > issue:
-                        issue = earliest
-                        if step in pops:
-                            taken[-1] = issue
-                valid = issue + block.latency
-                given.append(_first(ready, max(valid, given[-1] + 1) if given else valid))
+    # What each process finds in front of it: cycles from which on its beats are there.
+    queues: list[list[int]] = [[] for _ in range(len(chain) + 1)]
+    count = frames * block.beats_in
+    cycle, offered = 0, False
+    while len(given) < frames * block.beats_out or len(taken) < count:
+        offered = offered or (len(taken) < count and offers(cycle))
+        freed = []
+        for index, sequence in enumerate(chain):
+            if sequence.frame == frames:
+                continue
+            kind, step = sequence.kind, sequence.step
+            here = offered if index == 0 else bool(queues[index]) and queues[index][0] <= cycle
+            if step in kind["pops"] and not here:
+                continue
+            if step in kind["reserves"] and sequence.used >= sequence.process.depth:
+                continue
+            if step in kind["pops"]:
+                if index == 0:
+                    taken.append(cycle)
+                    offered = False
+                else:
+                    queues[index].pop(0)
+            if step in kind["releases"] and index > 0:
+                freed.append(index - 1)
+            sequence.used += step in kind["reserves"]
+            if step in kind["emits"]:
+                queues[index + 1].append(cycle + sequence.process.latency)
+            sequence.advance()
+        if queues[-1] and queues[-1][0] <= cycle and ready(cycle):
+            given.append(cycle)
+            queues[-1].pop(0)
+            freed.append(len(chain) - 1)
+        # A slot is free from the next cycle on.
+        for index in freed:
+            chain[index].used -= 1
+        cycle += 1
+        assert cycle < 500_000, "the model deadlocks"
     return taken, given
+
+
+class _Sequence:
+    """A process and where it stands."""
+
+    def __init__(self, process: Process) -> None:
+        schedule = process.schedule
+        self.process = process
+        kinds = {
+            "pops": schedule.pops,
+            "emits": schedule.emits,
+            "reserves": schedule.emits if schedule.reserves is None else schedule.reserves,
+            "releases": schedule.pops if schedule.releases is None else schedule.releases,
+        }
+        self.kind = {name: set(steps.tolist()) for name, steps in kinds.items()}
+        self.step = self.frame = self.used = 0
+
+    def advance(self) -> None:
+        self.step += 1
+        if self.step == self.process.schedule.steps:
+            self.step, self.frame = 0, self.frame + 1
 
 
 # --- cocotb side -----------------------------------------------------------------------------------------------------

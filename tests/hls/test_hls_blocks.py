@@ -33,7 +33,7 @@ Made = tuple[Block, dict[str, IntArray], IntArray]
 
 
 def _case(block: Block, rng: np.random.Generator, contents: dict[str, IntArray] | None = None) -> Made:
-    return block, contents or {}, frames_of(block, rng, len(block.schedule().pops))
+    return block, contents or {}, frames_of(block, rng, block.beats_in)
 
 
 def _signed(rng: np.random.Generator) -> bool:

@@ -12,50 +12,66 @@ from admmfpga.mapping.schedule import output_times, pipeline_timing
 from made import lenet5, random_design
 
 
+class Simulated:
+    """A process of a block: where it stands, by the words of blocks/base.py."""
+
+    def __init__(self, process, source, sink):
+        schedule = process.schedule
+        self.process, self.source, self.sink = process, source, sink
+        self.steps = schedule.steps
+        self.pops, self.emits = set(schedule.pops.tolist()), set(schedule.emits.tolist())
+        self.reserves = self.emits if schedule.reserves is None else set(schedule.reserves.tolist())
+        self.releases = self.pops if schedule.releases is None else set(schedule.releases.tolist())
+        self.step = self.frame = self.reserved = 0
+
+
 def simulate(chain, frames):
-    """Every cycle, every block, by the words of blocks/base.py; beats carry nothing."""
-    count = max([link.sink for link in chain if link.sink is not None], default=-1) + 1
-    queues = [deque() for _ in range(count)]  # cycles in which beats become valid
-    outside = deque()
-    state = []
+    """Every cycle, every process; beats carry nothing."""
+    queues, free, processes = {}, 0, []  # cycles in which beats become valid, by stream
     for link in chain:
-        schedule = link.block.schedule()
-        state.append({"link": link, "step": 0, "frame": 0, "reserved": 0, "schedule": schedule, "credits": deque()})
-    warm = max(int(s["schedule"].pops[0]) for s in state) + 1
-    beats = state[0]["schedule"].pops.size * frames
+        source = link.source
+        inner = link.block.processes()
+        for process in inner:
+            sink = link.sink if process is inner[-1] else f"inner{free}"
+            free += 1
+            processes.append(Simulated(process, source, sink))
+            queues[sink] = deque()
+            source = sink
+    entry, exit_ = processes[0], processes[-1]
+    warm = max(min(p.pops) for p in processes) + 1
+    beats, total = len(entry.pops) * frames, len(exit_.emits) * frames
     taken, given, cycle, start = 0, [], 0, None
-    total = state[-1]["schedule"].emits.size * frames
     while len(given) < total:
-        popped_from = []
-        for s in state:
-            link, schedule = s["link"], s["schedule"]
-            if s["frame"] == frames:
+        freed = []
+        for p in processes:
+            if p.frame == frames:
                 continue
-            pops, emits = s["step"] in schedule.pops, s["step"] in schedule.emits
-            if pops and link.source is None and (cycle < warm or taken == beats):
+            if p.step in p.pops:
+                if p is entry and (cycle < warm or taken == beats):
+                    continue
+                if p is not entry and not (queues[p.source] and queues[p.source][0] <= cycle):
+                    continue
+            if p.step in p.reserves and p.reserved >= p.process.depth:
                 continue
-            if pops and link.source is not None and not (queues[link.source] and queues[link.source][0] <= cycle):
-                continue
-            if emits and s["reserved"] >= link.block.out_depth:
-                continue
-            if pops:
-                if link.source is None:
+            if p.step in p.pops:
+                if p is entry:
                     start = cycle if start is None else start
                     taken += 1
                 else:
-                    popped_from.append(link.source)
-            if emits:
-                s["reserved"] += 1
-                (outside if link.sink is None else queues[link.sink]).append(cycle + link.block.latency)
-            s["step"] += 1
-            if s["step"] == schedule.steps:
-                s["step"], s["frame"] = 0, s["frame"] + 1
-        for source in popped_from:
-            queues[source].popleft()
-            next(s for s in state if s["link"].sink == source)["reserved"] -= 1
-        if outside and outside[0] <= cycle:
-            given.append(outside.popleft() - start)
-            state[-1]["reserved"] -= 1
+                    queues[p.source].popleft()
+            if p is not entry and p.step in p.releases:
+                freed.append(p.source)
+            p.reserved += p.step in p.reserves
+            if p.step in p.emits:
+                queues[p.sink].append(cycle + p.process.latency)
+            p.step += 1
+            if p.step == p.steps:
+                p.step, p.frame = 0, p.frame + 1
+        for stream in freed:
+            next(p for p in processes if p.sink == stream).reserved -= 1
+        if queues[exit_.sink] and queues[exit_.sink][0] <= cycle:
+            given.append(queues[exit_.sink].popleft() - start)
+            exit_.reserved -= 1
         cycle += 1
         assert cycle < 200_000
     return np.array(given).reshape(frames, -1)

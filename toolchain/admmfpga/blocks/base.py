@@ -12,6 +12,9 @@ slot in it when an emitting step is issued (credits), so nothing behind the issu
                    cycle in which the beat that step k pops becomes valid,
                    pop cycle of the beat emitted `out_depth` emissions earlier + 1)
     valid    = issue + latency
+
+A block may also be a chain of such sequences (`processes`): one that fills a buffer, one that works on what is in it.
+Then a slot may be reserved before it is filled and released after it was first read, see `Schedule`.
 """
 
 from __future__ import annotations
@@ -55,11 +58,32 @@ class Schedule:
     Attributes:
         steps: per frame.
         pops, emits: sorted step indices.
+        reserves: steps that take the slot of an emission, as many as `emits`, none of them later; None: the emitting
+            steps themselves.
+        releases: steps that give the slot of a popped beat back, as many as `pops`, none of them earlier; None: the
+            popping steps themselves.
     """
 
     steps: int
     pops: IntArray
     emits: IntArray
+    reserves: IntArray | None = None
+    releases: IntArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Process:
+    """One sequence of steps and the FIFO or buffer that it fills.
+
+    Attributes:
+        schedule: its steps.
+        latency: cycles from issue to valid in the buffer.
+        depth: slots of the buffer.
+    """
+
+    schedule: Schedule
+    latency: int
+    depth: int
 
 
 @dataclass(frozen=True)
@@ -125,7 +149,11 @@ class Block(ABC):
 
     @abstractmethod
     def schedule(self) -> Schedule:
-        """Steps of one frame."""
+        """Steps of one frame; of a chain the last process."""
+
+    def processes(self) -> tuple[Process, ...]:
+        """The chain of step sequences from input to output FIFO; most blocks have one."""
+        return (Process(self.schedule(), self.latency, self.out_depth),)
 
     @abstractmethod
     def execute(self, beats: IntArray, contents: Contents) -> IntArray:
@@ -165,7 +193,12 @@ class Block(ABC):
     @property
     def cycles(self) -> int:
         """Closed form: cycles per frame in steady state when neither side stalls. One step a cycle."""
-        return self.schedule().steps
+        return max(process.schedule.steps for process in self.processes())
+
+    @property
+    def beats_in(self) -> int:
+        """Beats popped per frame."""
+        return len(self.processes()[0].schedule.pops)
 
     @property
     def beats_out(self) -> int:

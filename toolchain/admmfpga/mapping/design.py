@@ -122,7 +122,7 @@ class Design:
     @property
     def settle_cycles(self) -> int:
         """Cycles after reset in which blocks do what needs no input (padding above the first row)."""
-        return max(int(stage.block.schedule().pops[0]) for stage in self.stages) + 1
+        return max(int(stage.block.processes()[0].schedule.pops[0]) for stage in self.stages) + 1
 
     def of_layer(self, layer: str) -> Iterator[Stage]:
         """The stages of one layer, in order."""

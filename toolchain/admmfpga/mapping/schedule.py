@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from admmfpga.blocks import Block
+from admmfpga.blocks.base import Process
 from admmfpga.mapping.design import Timing
 from admmfpga.network import IntArray
 
@@ -30,19 +31,21 @@ class Link:
 
 @dataclass(eq=False)
 class _Stream:
-    """What is known of one stream so far: when each beat becomes valid and when it is popped."""
+    """What is known of one stream so far: when each beat becomes valid and when its slot is free again."""
 
     valid: list[int] = field(default_factory=list)
-    popped: list[int] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
 
 
 @dataclass(eq=False)
 class _Actor:
-    """One block's progress through its steps."""
+    """One process' progress through its steps."""
 
     gaps: list[int]
     pops: list[bool]
     emits: list[bool]
+    reserves: list[bool]
+    releases: list[bool]
     latency: int
     depth: int
     source: _Stream | None
@@ -50,14 +53,14 @@ class _Actor:
     event: int = 0
     time: int = -1
     taken: int = 0
-    given: int = 0
+    reserved: int = 0
 
     def advance(self, frames: int) -> bool:
         """Issue steps until something that is not known yet is needed, or `frames` frames are done."""
-        gaps, pops, emits = self.gaps, self.pops, self.emits
+        gaps, pops, emits, reserves, releases = self.gaps, self.pops, self.emits, self.reserves, self.releases
         count, total = len(gaps), len(gaps) * frames
         valid = None if self.source is None else self.source.valid
-        event, time, taken, given = self.event, self.time, self.taken, self.given
+        event, time, taken, reserved = self.event, self.time, self.taken, self.reserved
         first = event
         while event < total:
             index = event % count
@@ -67,31 +70,36 @@ class _Actor:
                     break
                 if valid[taken] > issue:
                     issue = valid[taken]
-            if emits[index] and given >= self.depth:
-                if given - self.depth >= len(self.sink.popped):
-                    break
-                free = self.sink.popped[given - self.depth] + 1
-                if free > issue:
-                    issue = free
+            if reserves[index]:
+                if reserved >= self.depth:
+                    if reserved - self.depth >= len(self.sink.released):
+                        break
+                    free = self.sink.released[reserved - self.depth] + 1
+                    if free > issue:
+                        issue = free
+                reserved += 1
             if pops[index]:
-                if self.source is not None:
-                    self.source.popped.append(issue)
                 taken += 1
+            if releases[index] and self.source is not None:
+                self.source.released.append(issue)
             if emits[index]:
                 self.sink.valid.append(issue + self.latency)
-                given += 1
             time = issue
             event += 1
-        self.event, self.time, self.taken, self.given = event, time, taken, given
+        self.event, self.time, self.taken, self.reserved = event, time, taken, reserved
         return event != first
 
 
-def _events(block: Block) -> tuple[list[int], list[bool], list[bool]]:
-    """The steps that pop or emit, with the distance from the event before (cyclic over frames)."""
-    schedule = block.schedule()
-    steps = np.union1d(schedule.pops, schedule.emits)
+def _actor(process: Process, source: _Stream | None, sink: _Stream) -> _Actor:
+    """The steps of a process that touch a stream, with the distance from the one before (cyclic over frames)."""
+    schedule = process.schedule
+    reserves = schedule.emits if schedule.reserves is None else schedule.reserves
+    releases = schedule.pops if schedule.releases is None else schedule.releases
+    kinds = (schedule.pops, schedule.emits, reserves, releases)
+    steps = np.unique(np.concatenate(kinds))
     gaps = np.diff(steps, prepend=steps[-1] - schedule.steps)
-    return gaps.tolist(), np.isin(steps, schedule.pops).tolist(), np.isin(steps, schedule.emits).tolist()
+    flags = (np.isin(steps, kind).tolist() for kind in kinds)
+    return _Actor(gaps.tolist(), *flags, process.latency, process.depth, source, sink)
 
 
 def output_times(links: Sequence[Link], frames: int) -> IntArray:
@@ -109,13 +117,18 @@ def output_times(links: Sequence[Link], frames: int) -> IntArray:
     streams: dict[int, _Stream] = {}
     actors = []
     for link in links:
-        gaps, pops, emits = _events(link.block)
         source = None if link.source is None else streams.setdefault(link.source, _Stream())
+        *inner, last = link.block.processes()
+        for process in inner:
+            buffer = _Stream()
+            actors.append(_actor(process, source, buffer))
+            source = buffer
         sink = _Stream() if link.sink is None else streams.setdefault(link.sink, _Stream())
-        actor = _Actor(gaps, pops, emits, link.block.latency, link.block.out_depth, source, sink)
+        actors.append(_actor(last, source, sink))
+    for actor in actors:
         # Steps before the first pop are done long before the first beat arrives.
-        actor.time = -sum(gaps[: pops.index(True) + 1]) if link.source is None else -(1 << 40)
-        actors.append(actor)
+        first = actor.source is None
+        actor.time = -sum(actor.gaps[: actor.pops.index(True) + 1]) if first else -(1 << 40)
     outside = actors[-1].sink
     while actors[-1].event < len(actors[-1].gaps) * frames:
         moved = False
@@ -123,7 +136,7 @@ def output_times(links: Sequence[Link], frames: int) -> IntArray:
             moved |= actor.advance(frames)
             if actor.sink is outside:
                 # Output is taken as soon as it is there.
-                outside.popped.extend(outside.valid[len(outside.popped) :])
+                outside.released.extend(outside.valid[len(outside.released) :])
         assert moved, "the pipeline deadlocks"
     return np.array(outside.valid, dtype=np.int64).reshape(frames, -1)
 

@@ -19,6 +19,7 @@ ILLEGAL = {
     "width_converter": [{"IN_LANES": 4, "OUT_LANES": 6}, {"BITS": 0}],
     "window": [{"KERNEL_H": 9, "HEIGHT": 8}, {"PAD_LEFT": 3}, {"PAD_TOP": -1}, {"STRIDE_W": 0}, {"GROUPS": 0}],
     "dense_pe": [{"SIMD": 0}, {"ACC_BITS": 0}],
+    "csr_pe": [{"LANES": 3, "IN_LANES": 2}, {"LANES": 2}, {"PARTIAL_DEPTH": 3}, {"SLOTS": 0}],
     "requantize": [{"SHIFT": 62}, {"MULTIPLIER_BITS": 25}, {"LOW": 3, "HIGH": 2}, {"OUT_BITS": 33}, {"GROUPS": 0}],
     "max_pool": [{"TAPS": 0}],
     "axis_input": [{"BITS": 9, "CONTAINER_BITS": 8}, {"CONTAINER_BITS": 12}, {"BEATS": 0}],

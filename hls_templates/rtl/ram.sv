@@ -9,6 +9,8 @@ module ram #(
     parameter int DEPTH = 16,
     // 1: block RAM, 0: LUT-RAM with an output register. Same timing.
     parameter int BLOCK_RAM = 0,
+    // 1: zero at the start, for memories of which words may be read that were never written.
+    parameter int CLEARED = 0,
     localparam int ADDRESS_BITS = DEPTH > 1 ? $clog2(DEPTH) : 1
 ) (
     input  wire                     clk,
@@ -26,12 +28,18 @@ module ram #(
 
   if (BLOCK_RAM != 0) begin : g_block
     (* ram_style = "block" *) logic [WIDTH-1:0] memory[DEPTH];
+    if (CLEARED != 0) begin : g_cleared
+      initial for (int i = 0; i < DEPTH; i++) memory[i] = '0;
+    end
     always_ff @(posedge clk) begin
       if (write) memory[write_address] <= write_data;
       if (read) read_data <= memory[read_address];
     end
   end else begin : g_distributed
     (* ram_style = "distributed" *) logic [WIDTH-1:0] memory[DEPTH];
+    if (CLEARED != 0) begin : g_cleared
+      initial for (int i = 0; i < DEPTH; i++) memory[i] = '0;
+    end
     always_ff @(posedge clk) begin
       if (write) memory[write_address] <= write_data;
       if (read) read_data <= memory[read_address];

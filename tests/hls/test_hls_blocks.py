@@ -15,6 +15,7 @@ from admmfpga.blocks import (
     AxisInput,
     AxisOutput,
     Block,
+    CsrPE,
     DensePE,
     Fifo,
     MaxPool,
@@ -25,7 +26,7 @@ from admmfpga.blocks import (
 )
 from admmfpga.codegen.hls import Rom
 from admmfpga.network import IntArray, IntType
-from admmfpga.packing import Memory
+from admmfpga.packing import LaneLayout, Memory
 from admmfpga.resources import resource_dir
 from made import random_gather
 
@@ -140,6 +141,42 @@ def _dense_pe(rng: np.random.Generator) -> Iterator[Made]:
         yield _case(block, rng, {"matrix": matrix})
 
 
+def _csr_pe(rng: np.random.Generator) -> Iterator[Made]:
+    # (rows, columns, density, activation bits, weight bits, layout)
+    fixed = [
+        (1, 1, 1.0, 8, 8, LaneLayout()),
+        (1, 1, 0.0, 1, 2, LaneLayout()),
+        (6, 12, 0.0, 8, 4, LaneLayout(groups=2, lanes=3)),
+        (6, 12, 1.0, 8, 8, LaneLayout(groups=2, lanes=4, in_lanes=2)),
+        (9, 40, 0.2, 7, 3, LaneLayout(lanes=5)),
+        (4, 30, 0.03, 8, 5, LaneLayout(lanes=2)),
+        (12, 24, 0.3, 8, 8, LaneLayout(groups=3, lanes=2, height=2)),
+        (6, 70, 0.1, 4, 4, LaneLayout(lanes=2, index_format="relative", index_bits=2)),
+        (8, 9, 0.4, 8, 8, LaneLayout(groups=2, lanes=3, in_lanes=3, index_format="relative", index_bits=12)),
+        (7, 40, 0.2, 8, 4, LaneLayout(lanes=2, in_lanes=2, index_format="bitmap")),
+        (8, 150, 0.1, 16, 8, LaneLayout(groups=2, height=4, index_format="bitmap")),
+        (6, 1, 0.5, 2, 2, LaneLayout(lanes=2, index_format="bitmap")),
+    ]
+    for rows, columns, density, in_bits, weight_bits, layout in fixed:
+        top = (1 << (weight_bits - 1)) - 1
+        matrix = rng.integers(-top, top, (rows, columns), endpoint=True)
+        matrix[rng.random(matrix.shape) < 0.2] = top
+        matrix[rng.random(matrix.shape) >= density] = 0
+        activation = IntType(in_bits, _signed(rng))
+        bound = max(1, int(np.abs(matrix).sum(axis=1).max()) * max(activation.max, -activation.min))
+        block = CsrPE.of(
+            matrix,
+            layout,
+            vectors=int(rng.integers(1, 5)),
+            in_bits=in_bits,
+            in_signed=activation.signed,
+            weight_bits=weight_bits,
+            acc_bits=IntType.signed_holding(-bound, bound).bits,
+            use_dsp=_signed(rng),
+        )
+        yield _case(block, rng, {"matrix": matrix})
+
+
 def _requantize(rng: np.random.Generator) -> Iterator[Made]:
     # (accumulator bits, bias bits, multiplier bits, shift, output bits)
     fixed = [
@@ -187,6 +224,7 @@ MAKERS: dict[str, Callable[[np.random.Generator], Iterator[Made]]] = {
     "window": _window,
     "width_converter": _width_converter,
     "dense_pe": _dense_pe,
+    "csr_pe": _csr_pe,
     "requantize": _requantize,
     "max_pool": _max_pool,
     "fifo": _fifo,

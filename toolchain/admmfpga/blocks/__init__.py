@@ -3,6 +3,7 @@
 from admmfpga.blocks.axis_input import AxisInput
 from admmfpga.blocks.axis_output import AxisOutput
 from admmfpga.blocks.base import Block, Contents, Port, Resources, Schedule
+from admmfpga.blocks.csr_pe import CsrPE
 from admmfpga.blocks.dense_pe import DensePE
 from admmfpga.blocks.fifo import Fifo
 from admmfpga.blocks.max_pool import MaxPool
@@ -11,7 +12,8 @@ from admmfpga.blocks.width_converter import WidthConverter
 from admmfpga.blocks.window import Window
 
 BLOCKS: dict[str, type[Block]] = {
-    block.stem: block for block in (AxisInput, Window, WidthConverter, DensePE, Requantize, MaxPool, Fifo, AxisOutput)
+    block.stem: block
+    for block in (AxisInput, Window, WidthConverter, DensePE, CsrPE, Requantize, MaxPool, Fifo, AxisOutput)
 }
 """Every stream block by its stem."""
 
@@ -21,6 +23,7 @@ __all__ = [
     "AxisOutput",
     "Block",
     "Contents",
+    "CsrPE",
     "DensePE",
     "Fifo",
     "MaxPool",

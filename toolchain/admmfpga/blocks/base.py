@@ -185,6 +185,11 @@ class Block(ABC):
         """
         return {}
 
+    @staticmethod
+    def block_ram_parameter(memory: str) -> str:
+        """The RTL parameter that puts a memory into block RAM; memories without one are made of LUTs."""
+        return f"{memory.removesuffix('S')}_BLOCK_RAM"
+
     @property
     def latency(self) -> int:
         """Cycles from issue to valid at the output."""

@@ -174,7 +174,7 @@ def stage_context(stage: Stage) -> StageContext:
         assert isinstance(value, int), (stage.name, name, value)
         constants.append((name, *_literal(value)))
     roms = [
-        Rom(name.lower(), memory, bool(parameters.get(f"{name.removesuffix('S')}_BLOCK_RAM", 0)))
+        Rom(name.lower(), memory, bool(parameters.get(block.block_ram_parameter(name), 0)))
         for name, memory in stage.memories.items()
     ]
     return StageContext(

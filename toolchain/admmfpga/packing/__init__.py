@@ -3,12 +3,15 @@
 from admmfpga.packing.container import container_model, read_container, write_container
 from admmfpga.packing.formats import FORMATS, Format, Kept, Packed, Size, sizes, smallest
 from admmfpga.packing.images import from_coe, from_mem, from_mif, to_coe, to_mem, to_mif
+from admmfpga.packing.lanes import LaneLayout, LaneProgram, lane_program
 from admmfpga.packing.memory import Memory, pack_words, unpack_words
 
 __all__ = [
     "FORMATS",
     "Format",
     "Kept",
+    "LaneLayout",
+    "LaneProgram",
     "Memory",
     "Packed",
     "Size",
@@ -16,6 +19,7 @@ __all__ = [
     "from_coe",
     "from_mem",
     "from_mif",
+    "lane_program",
     "pack_words",
     "read_container",
     "sizes",

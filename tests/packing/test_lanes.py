@@ -1,0 +1,101 @@
+"""Lane programs: they multiply with the matrix they were made of, and lose no step that could be avoided."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from admmfpga.packing.lanes import LaneLayout, decode, lane_program
+
+
+@st.composite
+def problems(draw):
+    """A matrix of any density with empty rows and columns, and a layout that it can take."""
+    in_lanes = draw(st.integers(1, 3))
+    index_format = draw(st.sampled_from(["csr", "relative", "bitmap"]))
+    layout = LaneLayout(
+        groups=draw(st.integers(1, 3)),
+        lanes=in_lanes * draw(st.integers(1, 4)),
+        in_lanes=in_lanes,
+        height=draw(st.sampled_from([1, 2, 4])),
+        index_format=index_format,
+        index_bits=draw(st.integers(1, 4)) if index_format == "relative" else 0,
+    )
+    rows = layout.groups * layout.height * draw(st.integers(1, 5))
+    columns = in_lanes * draw(st.integers(1, 12))
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    matrix = rng.integers(-7, 8, (rows, columns)) * (rng.random((rows, columns)) < draw(st.floats(0, 1)))
+    matrix[rng.random(rows) < draw(st.sampled_from([0.0, 0.5]))] = 0
+    matrix[:, rng.random(columns) < draw(st.sampled_from([0.0, 0.5]))] = 0
+    return matrix, layout
+
+
+@given(problems())
+def test_decoding_gives_the_matrix_back(problem):
+    matrix, layout = problem
+    program = lane_program(matrix, layout)
+    np.testing.assert_array_equal(decode(program, matrix.shape[1]), matrix)
+
+
+@given(problems())
+def test_activations_go_where_their_beat_can_reach(problem):
+    matrix, layout = problem
+    program = lane_program(matrix, layout)
+    share = layout.lanes // layout.in_lanes
+    for group, column in zip(*np.nonzero(program.lane_of >= 0), strict=True):
+        assert program.lane_of[group, column] // share == column % layout.in_lanes
+        assert 0 <= program.slot_of[group, column] < program.slots
+    for group in range(layout.groups):
+        kept = program.lane_of[group] >= 0
+        places = program.lane_of[group, kept] * program.slots + program.slot_of[group, kept]
+        assert len(set(places.tolist())) == kept.sum(), "two columns in one place"
+
+
+@given(problems())
+def test_sums_wait_in_the_memory_that_was_asked_for(problem):
+    """Step by step, over three vectors: no sum is overwritten before it has been emitted, none is emitted too early."""
+    matrix, layout = problem
+    program = lane_program(matrix, layout)
+    lanes = layout.groups * layout.lanes
+    last = program.last.reshape(program.steps, lanes)
+    finished, emitted = np.zeros(lanes, dtype=int), 0
+    for _ in range(3):
+        for step in range(program.steps):
+            finished += last[step]
+            assert (finished - emitted).max() <= max(1, program.partial_depth)
+            if step in program.emits:
+                assert finished.min() > emitted
+                emitted += 1
+        assert (finished == emitted).all()
+
+
+@given(problems())
+def test_no_step_that_could_be_avoided(problem):
+    """A lane's steps: its entries, the dummies of long gaps, one where a row block is empty; then at most the order of
+    emissions adds to the busiest lane's."""
+    matrix, layout = problem
+    program = lane_program(matrix, layout)
+    blocks = len(program.emits)
+    grouped = matrix.reshape(blocks, layout.groups, layout.height, -1).any(axis=2)
+    busiest = 0
+    for group in range(layout.groups):
+        for lane in range(layout.lanes):
+            steps = 0
+            for block in range(blocks):
+                slots = np.sort(program.slot_of[group, grouped[block, group] & (program.lane_of[group] == lane)])
+                gaps = np.diff(slots, prepend=-1) - 1
+                dummies = int((gaps >> layout.index_bits).sum()) if layout.index_bits else 0
+                steps += max(1, len(slots) + dummies)
+            busiest = max(busiest, steps)
+    assert busiest <= program.steps <= busiest + blocks
+    assert program.steps == max(busiest, program.emits[-1] + 1)
+
+
+@pytest.mark.parametrize("density", [0.03, 0.1, 0.3])
+@pytest.mark.parametrize("layout", [LaneLayout(lanes=8), LaneLayout(lanes=4, in_lanes=2), LaneLayout(groups=2, lanes=4)])
+def test_nine_of_ten_slots_carry_a_weight(density, layout):
+    rng = np.random.default_rng(3)
+    for _ in range(3):
+        matrix = rng.integers(1, 8, (256, 1024)) * (rng.random((256, 1024)) < density)
+        program = lane_program(matrix, layout)
+        assert np.count_nonzero(matrix) >= 0.9 * program.steps * layout.groups * layout.lanes

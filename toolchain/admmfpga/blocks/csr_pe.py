@@ -1,0 +1,374 @@
+"""Index-decoding PE: multipliers that only ever meet non-zero weights.
+
+A vector of `columns` activations arrives in beats of `in_lanes`; each lane stores those that its weights want in a
+memory of its own, twice, so that the next vector arrives while this one is worked on. In every step each lane takes an
+entry of its program (weights of `height` rows and an index), decodes the index to one of its activations, and
+accumulates; what a row block's lanes have summed up is added by a tree and leaves in a step that the compiler chose.
+The program is the compile-time schedule of `packing/lanes.py`; it is data, in memories.
+
+Two sequences of steps run side by side: loading pops a beat a step and fills one of two banks; computing takes a full
+bank in its first step of a vector and gives it back in its last.
+
+contents: "matrix" (rows, columns), columns in the order in which the stream brings the activations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from admmfpga.blocks.base import (
+    DSP_PRODUCT_BITS,
+    LUTRAM_DEPTH,
+    Block,
+    Contents,
+    Port,
+    Process,
+    Resources,
+    Schedule,
+    clog2,
+    counter_terms,
+    ram_resources,
+    rom_resources,
+    tree_chains,
+)
+from admmfpga.blocks.calibration import Terms
+from admmfpga.blocks.dense_pe import multiplier_resources
+from admmfpga.network import IntArray
+from admmfpga.packing import Memory
+from admmfpga.packing.lanes import INDEX_FORMATS, LaneLayout, LaneProgram, lane_program
+
+BANKS = 2
+"""Vectors that are kept: the one that is worked on and the one that arrives."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsrPE(Block):
+    """A sparse matrix-vector unit; `CsrPE.of` makes one for a matrix.
+
+    Attributes:
+        rows, columns: of the GEMM matrix.
+        vectors: input vectors a frame (output positions of a convolution).
+        layout: groups, lanes, format of the indices; see `packing.lanes.LaneLayout`.
+        steps: of a vector.
+        emits: steps of a vector that emit, one for each row block of a group.
+        slots: activations that a lane keeps.
+        partial_depth: sums that a lane keeps until the others have got that far; 0: none.
+        in_bits, in_signed: activations.
+        weight_bits: signed weights, 2 to 8 bits.
+        acc_bits: signed accumulators, wide enough for the worst case.
+        use_dsp: multipliers in DSP blocks, or in LUTs.
+        weight_block_ram: the program in block RAM, or in LUTs.
+    """
+
+    stem: ClassVar[str] = "csr_pe"
+    rows: int
+    columns: int
+    vectors: int
+    layout: LaneLayout
+    steps: int
+    emits: tuple[int, ...]
+    slots: int
+    partial_depth: int
+    in_bits: int
+    in_signed: bool
+    weight_bits: int
+    acc_bits: int
+    use_dsp: bool = True
+    weight_block_ram: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        matrix: IntArray,
+        layout: LaneLayout,
+        *,
+        vectors: int,
+        in_bits: int,
+        in_signed: bool,
+        weight_bits: int,
+        acc_bits: int,
+        use_dsp: bool = True,
+        weight_block_ram: bool = True,
+        out_depth: int = 2,
+    ) -> CsrPE:
+        """The block whose schedule is that of a matrix."""
+        program = lane_program(matrix, layout)
+        return cls(
+            rows=matrix.shape[0],
+            columns=matrix.shape[1],
+            vectors=vectors,
+            layout=layout,
+            steps=program.steps,
+            emits=program.emits,
+            slots=program.slots,
+            partial_depth=program.partial_depth,
+            in_bits=in_bits,
+            in_signed=in_signed,
+            weight_bits=weight_bits,
+            acc_bits=acc_bits,
+            use_dsp=use_dsp,
+            weight_block_ram=weight_block_ram,
+            out_depth=out_depth,
+        )
+
+    @property
+    def pe(self) -> int:
+        """Rows at a time."""
+        return self.layout.groups * self.layout.height
+
+    @property
+    def simd(self) -> int:
+        """Lanes of a row group."""
+        return self.layout.lanes
+
+    @property
+    def load_beats(self) -> int:
+        """Beats of a vector."""
+        return self.columns // self.layout.in_lanes
+
+    @property
+    def row_blocks(self) -> int:
+        """Of a row group."""
+        return self.rows // self.pe
+
+    @property
+    def source(self) -> Port:
+        return Port(self.layout.in_lanes, self.in_bits, self.in_signed)
+
+    @property
+    def sink(self) -> Port:
+        return Port(self.pe, self.acc_bits, signed=True)
+
+    @property
+    def core_latency(self) -> int:
+        # Program, address, activation, product, accumulator; where sums wait, their memory's write and read, and the
+        # adder tree (one level a cycle).
+        return 5 + (2 if self.partial_depth else 0) + clog2(self.simd)
+
+    def schedule(self) -> Schedule:
+        starts = np.arange(self.vectors, dtype=np.int64)[:, None] * self.steps
+        return Schedule(
+            self.vectors * self.steps,
+            pops=starts.ravel(),
+            emits=(starts + np.array(self.emits)).ravel(),
+            releases=(starts + self.steps - 1).ravel(),
+        )
+
+    def processes(self) -> tuple[Process, ...]:
+        beats = self.vectors * self.load_beats
+        firsts = np.arange(0, beats, self.load_beats, dtype=np.int64)
+        loading = Schedule(beats, np.arange(beats), firsts + self.load_beats - 1, reserves=firsts)
+        return Process(loading, 1, BANKS), *super().processes()
+
+    @property
+    def cycles(self) -> int:
+        return self.vectors * max(self.steps, self.load_beats)
+
+    @property
+    def beats_in(self) -> int:
+        return self.vectors * self.load_beats
+
+    @property
+    def beats_out(self) -> int:
+        return self.vectors * self.row_blocks
+
+    def execute(self, beats: IntArray, contents: Contents) -> IntArray:
+        vectors = beats.reshape(-1, self.columns)
+        return (vectors @ contents["matrix"].T).reshape(-1, self.pe)
+
+    # --- memories ----------------------------------------------------------------------------------------------------
+
+    @property
+    def slot_bits(self) -> int:
+        return max(1, clog2(self.slots))
+
+    @property
+    def index_bits(self) -> int:
+        """Bits of an entry's index."""
+        return {"csr": self.slot_bits, "relative": self.layout.index_bits, "bitmap": 0}[self.layout.index_format]
+
+    @property
+    def select_bits(self) -> int:
+        """Which of the lanes that an arriving activation may go to."""
+        return clog2(self.simd // self.layout.in_lanes)
+
+    @property
+    def write_bits(self) -> int:
+        """Where an arriving activation goes in one row group: whether to any lane, to which, into which slot."""
+        return 1 + self.select_bits + self.slot_bits
+
+    @property
+    def lanes(self) -> int:
+        """Of all groups."""
+        return self.layout.groups * self.simd
+
+    def memories(self, name: str, layer: str, contents: Contents) -> dict[str, Memory]:
+        program = lane_program(contents["matrix"], self.layout)
+        found = (program.steps, program.emits, program.slots, program.partial_depth)
+        assert found == (self.steps, self.emits, self.slots, self.partial_depth), "the schedule is another matrix'"
+        format_ = self.layout.index_format
+        emits = np.zeros((self.steps, 1), dtype=np.int64)
+        emits[list(self.emits)] = 1
+
+        def memory(suffix: str, lanes: IntArray, bits: int, *, signed: bool = False) -> Memory:
+            return Memory(f"{name}.{suffix}", lanes, bits, layer, format_, signed=signed)
+
+        weights = program.weights.reshape(self.steps, -1)
+        images = {
+            "WEIGHTS": memory("weights", weights, self.weight_bits, signed=True),
+            "EMITS": memory("emits", emits, 1),
+            "WRITES": memory("writes", self._writes(program), self.write_bits),
+        }
+        if format_ == "bitmap":
+            images["BITMAPS"] = memory("bitmaps", program.bitmaps.reshape(self.row_blocks, -1), 1)
+        else:
+            entries = program.last + 2 * program.indices
+            images["INDICES"] = memory("indices", entries.reshape(self.steps, -1), self.index_bits + 1)
+        return images
+
+    @staticmethod
+    def block_ram_parameter(memory: str) -> str:
+        # Indices are with the weights.
+        return "WEIGHT_BLOCK_RAM" if memory == "INDICES" else Block.block_ram_parameter(memory)
+
+    def _writes(self, program: LaneProgram) -> IntArray:
+        """(beats, groups * in_lanes) codes: bit 0 whether an activation is kept, then lane, then slot."""
+        share = self.simd // self.layout.in_lanes
+        kept = program.lane_of >= 0
+        codes = kept * (1 + 2 * (program.lane_of % share) + (program.slot_of << (1 + self.select_bits)))
+        split = codes.reshape(self.layout.groups, self.load_beats, self.layout.in_lanes)
+        return split.transpose(1, 0, 2).reshape(self.load_beats, -1)
+
+    # --- resources ---------------------------------------------------------------------------------------------------
+
+    @property
+    def product_bits(self) -> int:
+        """Product of an activation and a weight, no wider than the accumulator."""
+        return min(self.in_bits + self.weight_bits, self.acc_bits)
+
+    @property
+    def factor_bits(self) -> tuple[int, int]:
+        """Signed factors: an unsigned activation gets a sign."""
+        return self.in_bits + (not self.in_signed), self.weight_bits
+
+    @property
+    def multipliers(self) -> int:
+        return self.lanes * self.layout.height
+
+    @property
+    def multipliers_in_dsp(self) -> bool:
+        """Whether they are: small products never are."""
+        return self.use_dsp and self.product_bits >= DSP_PRODUCT_BITS and min(self.factor_bits) > 1
+
+    @property
+    def bank_depth(self) -> int:
+        """Words of a lane's activation memory."""
+        return BANKS << self.slot_bits
+
+    def core_terms(self) -> Terms:
+        dsp = self.multipliers_in_dsp
+        tree_registers = adders = 0
+        for level, length in tree_chains(self.simd):
+            adders += self.acc_bits * (level >= 1)
+            tree_registers += self.acc_bits * (length - (level == 0))
+        step, beat = counter_terms(self.steps), counter_terms(self.load_beats)
+        accumulators = self.multipliers * self.acc_bits
+        in_dsp = dsp and self.in_bits + self.weight_bits <= self.acc_bits
+        pointers = clog2(max(1, self.partial_depth)) if self.partial_depth > 1 else 0
+        relative = self.layout.index_format == "relative"
+        bitmap = self.layout.index_format == "bitmap"
+        block = counter_terms(self.row_blocks)
+        return Terms(
+            lut={
+                "control": 1,
+                "counter_bits": step["counter_bits"] + beat["counter_bits"],
+                "wrap_bits": step["wrap_bits"] + beat["wrap_bits"],
+                # Which lane an arriving activation is for.
+                "lane_selects": self.lanes * (self.select_bits > 0),
+                # Distances are added up; of a bitmap the lowest bit is found.
+                "relative_bits": self.lanes * self.slot_bits * relative,
+                "bitmap_bits": self.lanes * self.slots * bitmap,
+                "bitmap_lanes": self.lanes * bitmap,
+                "accumulator_bits": 0 if in_dsp else accumulators,
+                "adder_bits": self.pe * adders,
+                "pointer_bits": pointers * (self.lanes + 1),
+                "unsigned_multipliers": 0 if dsp else self.multipliers * self.one_multiplier.lut,
+            },
+            ff={
+                "control": 1,
+                "stages": self.core_latency,
+                "counter_bits": 3 * step["counter_bits"] + beat["counter_bits"],
+                "activation_bits": self.source.width,
+                "lane_bits": self.lanes,
+                "address_bits": self.lanes * self.slot_bits,
+                "relative_bits": self.lanes * self.slot_bits * relative,
+                "bitmap_bits": self.lanes * (self.slots + block["counter_bits"]) * bitmap,
+                "product_bits": 0 if dsp else self.multipliers * self.product_bits,
+                "accumulator_bits": 0 if in_dsp else accumulators,
+                "tree_bits": self.pe * tree_registers,
+                "pointer_bits": pointers * (self.lanes + 1),
+            },
+        )
+
+    @property
+    def one_multiplier(self) -> Resources:
+        """A multiplier in LUTs, its product register left out."""
+        found = multiplier_resources(*self.factor_bits, self.product_bits)
+        return Resources(lut=found.lut)
+
+    def part_resources(self) -> Resources:
+        entry = self.lanes * (self.index_bits + 1)
+        total = rom_resources(self.steps, self.multipliers * self.weight_bits, block_ram=self.weight_block_ram)
+        if self.layout.index_format == "bitmap":
+            total += rom_resources(self.row_blocks, self.lanes * self.slots, block_ram=False)
+        else:
+            total += rom_resources(self.steps, entry, block_ram=self.weight_block_ram)
+        total += rom_resources(self.steps, 1, block_ram=False)
+        writes = self.layout.groups * self.layout.in_lanes * self.write_bits
+        total += rom_resources(self.load_beats, writes, block_ram=self.writes_in_block_ram)
+        bank = ram_resources(self.bank_depth, self.in_bits, block_ram=self.bank_depth > LUTRAM_DEPTH)
+        for _ in range(self.lanes):
+            total += bank
+        if self.partial_depth > 1:
+            width = self.layout.height * self.acc_bits
+            one = ram_resources(self.partial_depth, width, block_ram=self.partial_depth > LUTRAM_DEPTH)
+            for _ in range(self.lanes):
+                total += one
+        elif self.partial_depth == 1:
+            total += Resources(ff=2 * self.multipliers * self.acc_bits)
+        if self.multipliers_in_dsp:
+            total += Resources(dsp=self.multipliers)
+        return total
+
+    @property
+    def writes_in_block_ram(self) -> bool:
+        return self.weight_block_ram and self.load_beats > LUTRAM_DEPTH
+
+    def rtl_parameters(self) -> dict[str, int | str]:
+        return {
+            "GROUPS": self.layout.groups,
+            "LANES": self.simd,
+            "IN_LANES": self.layout.in_lanes,
+            "HEIGHT": self.layout.height,
+            "LOAD_BEATS": self.load_beats,
+            "STEPS": self.steps,
+            "ROW_BLOCKS": self.row_blocks,
+            "SLOTS": self.slots,
+            "PARTIAL_DEPTH": self.partial_depth,
+            "INDEX_FORMAT": INDEX_FORMATS.index(self.layout.index_format),
+            "INDEX_BITS": self.index_bits,
+            "IN_BITS": self.in_bits,
+            "IN_SIGNED": int(self.in_signed),
+            "WEIGHT_BITS": self.weight_bits,
+            "ACC_BITS": self.acc_bits,
+            "USE_DSP": int(self.multipliers_in_dsp),
+            "WEIGHT_BLOCK_RAM": int(self.weight_block_ram),
+            "WRITE_BLOCK_RAM": int(self.writes_in_block_ram),
+            **self.output_parameters(),
+        }
+
+    def frame_parameters(self) -> dict[str, int]:
+        return {"VECTORS": self.vectors}

@@ -1,5 +1,6 @@
 """Networks under one budget: names, budgets, kinds, and what is taken from builds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admmfpga.blocks import Resources
+from admmfpga.blocks import Resources, axi_lite_control
 from admmfpga.boards import load_board
 from admmfpga.errors import UserError
-from admmfpga.mapping import build_design
+from admmfpga.mapping import build_design, map_network
 from admmfpga.mapping.folding import Folding, usable
 from admmfpga.network import IntType, weighted
 from admmfpga.report.energy import SOURCES, Energy, addition, energy, multiplication, read
-from admmfpga.runtime.compare import limited, unique_names, unpruned_twin
+from admmfpga.runtime import compare
+from admmfpga.runtime.compare import Place, limited, unique_names, unpruned_twin
 from made import NetworkMaker
 
 
@@ -90,3 +92,36 @@ def test_energy_by_hand():
 
 def test_costs_are_those_of_the_table():
     assert (multiplication(8, 8), addition(32), read(64)) == tuple(source.picojoules for source in SOURCES)
+
+
+def test_designs_keep_a_budget_that_fifos_would_break(monkeypatch):
+    """Folding does not know the FIFOs' depths; what comes out too large is mapped again."""
+    network, board = small_network(), load_board("pynq")
+    asked = []
+
+    def generous(network, available, **options):
+        """A quarter more than there is."""
+        asked.append(usable(available))
+        return map_network(network, replace(available, lut=5 * available.lut // 4), **options)
+
+    monkeypatch.setattr(compare, "map_network", generous)
+    place = Place(board, limited(board, {"lut": 8000, "dsp": 0}), 100.0)
+    (design, *_) = compare._designs("made", network, place, lambda *_: None).values()
+    assert design.resources().lut + axi_lite_control.resources().lut <= 8000
+    assert asked[0].lut == 8000
+    assert asked[-1].lut < 8000
+
+
+def measured(**changes):
+    rtl = {"frames": 9, "mismatches": 0, "latency_cycles": 50, "frame_interval_cycles": 100} | changes
+    row = {"cycles_source": "closed form (exact)", "frame_interval_cycles": 100, "resources": {"lut": {"used": 1}}}
+    compare._apply(row, {"verification": {"rtl": rtl}})
+    return row["cycles_source"]
+
+
+def test_only_a_simulation_that_agrees_is_quoted():
+    assert measured() == "RTL simulation, 9 frames without a mismatch"
+    assert measured(mismatches=1) == "closed form (exact)"
+    # Too few frames to settle.
+    assert measured(frame_interval_cycles=120) == "closed form (exact)"
+    assert measured(frame_interval_cycles=None) == "closed form (exact)"

@@ -29,6 +29,7 @@ from admmfpga.codegen.environment import make_environment  # noqa: E402
 from admmfpga.codegen.rtl import TOP, compile_order, render_registers, render_rtl  # noqa: E402
 from admmfpga.errors import ToolError  # noqa: E402
 from admmfpga.mapping import Design  # noqa: E402
+from admmfpga.mapping.gather import KeptColumns  # noqa: E402
 from admmfpga.network import IntType  # noqa: E402
 from admmfpga.network.ranges import accumulator_type  # noqa: E402
 from admmfpga.packing import Memory  # noqa: E402
@@ -133,6 +134,20 @@ def _window(rng: np.random.Generator) -> Parameters:
     }
 
 
+def _gather_window(rng: np.random.Generator) -> Parameters:
+    """Kept columns only; of filter shapes (the same taps of all channels), or anyhow."""
+    while True:
+        parameters = _window(rng) | {"groups": _pick(rng, 1, 1, 2, 4, 6, 16, 20, 40)}
+        kernel_h, kernel_w = parameters["kernel"]
+        mask = rng.random((kernel_h * kernel_w, parameters["channels"] * parameters["groups"])) < rng.uniform(0.1, 0.7)
+        if rng.integers(2):
+            mask &= rng.random((len(mask), 1)) < 0.7
+        if mask.any():
+            break
+    kept = KeptColumns(mask)
+    return parameters | {"gather": kept.gather(parameters["channels"], 1).lists}
+
+
 def _requantize(rng: np.random.Generator) -> Parameters:
     in_bits = int(rng.integers(6, 25))
     multiplier_bits = _pick(rng, 1, 8, 12, 16, 17, 17, 17, 18, 19, 20)
@@ -227,7 +242,7 @@ DRAWS: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, in
 }
 """How to draw parameters, and how many from each of `SEEDS`."""
 
-MORE = {"requantize": (_wide_requantize, 8, 0, 4)}
+MORE = {"requantize": (_wide_requantize, 8, 0, 4), "window": (_gather_window, 22, 0, 8)}
 """Configurations that the draws above seldom give."""
 
 DESIGNS = 6
@@ -255,8 +270,11 @@ def runs() -> Iterator[Run]:
 
 def block_of(stem: str, parameters: Parameters) -> Block:
     """A block from the parameters that a run keeps."""
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
-    return BLOCKS[stem](**values)
+    return BLOCKS[stem](**{key: _tuples(value) for key, value in parameters.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
 
 
 def design_of(seed: int) -> Design:

@@ -24,8 +24,11 @@ def runs() -> list[dict[str, Any]]:
 
 
 def block_of(row: dict[str, Any]) -> Block:
-    parameters = {key: tuple(v) if isinstance(v, list) else v for key, v in row["parameters"].items()}
-    return BLOCKS[row["stem"]](**parameters)
+    return BLOCKS[row["stem"]](**{key: tuples(value) for key, value in row["parameters"].items()})
+
+
+def tuples(value: Any) -> Any:
+    return tuple(map(tuples, value)) if isinstance(value, list) else value
 
 
 def held_out(stem: str) -> list[tuple[Resources, Resources]]:

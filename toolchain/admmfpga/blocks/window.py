@@ -38,6 +38,21 @@ from admmfpga.network import IntArray, window_positions
 from admmfpga.network.reference import im2col
 
 
+@dataclass(frozen=True)
+class Read:
+    """Codes that a window unit holds and reads again.
+
+    Attributes:
+        pixels: of a beat.
+        lines: of the rows above the newest, at one place.
+        taps: of the columns left of the newest.
+    """
+
+    pixels: int
+    lines: int
+    taps: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Window(Block):
     """Windows over an image of height x width x (channels * groups) codes.
@@ -158,7 +173,8 @@ class Window(Block):
         lines = self.line_bits > 0 and self.line_depth > 1
         address = counter_terms(self.line_depth) if lines else counter_terms(1)
         counters = [columns, rows, groups, address]
-        taps = self.kernel[0] * (self.kernel[1] - 1) * self.source.width
+        read = self.read
+        taps = read.taps * self.bits
         shifted = self.groups >= SHIFT_REGISTER
         return Terms(
             lut={
@@ -171,9 +187,13 @@ class Window(Block):
                 # Whether the pixel is a real one.
                 "padded_sides": sum(pad > 0 for pad in self.pads),
                 # The pixel or the padding's code.
-                "pixel_bits": self.source.width * any(self.pads),
+                "pixel_bits": read.pixels * self.bits * any(self.pads),
                 # A tap is a delay of `groups` steps.
                 "shift_registers": taps * shifted * -(-self.groups // 32),
+                # Lanes between taps: four inputs a LUT. Which tap, from the group; whether the group emits.
+                "choice_bits": self.bits * sum(-(-len(lane) // 4) for lane in self.options if len(lane) > 1),
+                "select_bits": -(-self.groups // 64) * sum(clog2(len(lane)) for lane in self.options),
+                "silent_groups": -(-self.groups // 64) * (len(self.emitting) < self.groups),
             },
             ff={
                 "control": 1,
@@ -182,17 +202,34 @@ class Window(Block):
                 "padded_axes": sum(any(self.pads[axis::2]) for axis in range(2)),
                 # The line memory's address one cycle later.
                 "address_bits": address["counter_bits"],
-                "pixel_bits": self.source.width,
+                "pixel_bits": read.pixels * self.bits,
+                # The group one cycle later.
+                "group_bits": groups["counter_bits"] * any(len(lane) > 1 for lane in self.options),
                 "tap_bits": 0 if shifted else taps * self.groups,
                 # Lines of one beat.
                 "line_bits": self.line_bits * (self.line_depth == 1),
             },
         )
 
+    @cached_property
+    def read(self) -> Read:
+        """What of pixels, lines and taps is read by any lane; synthesis takes out the rest."""
+        height, width = self.kernel
+        used = np.zeros((height, width, self.channels), dtype=bool)
+        used.reshape(-1)[sorted({tap for lane in self.options for tap in lane}) if self.gather else slice(None)] = True
+        # A tap comes by way of all newer columns, a row above by way of all rows below it.
+        columns, rows = used.argmax(axis=1), used.any(axis=1).argmax(axis=0)
+        some, channels = used.any(axis=1), used.any(axis=(0, 1))
+        return Read(
+            pixels=int(channels.sum()),
+            lines=int((height - 1 - rows)[channels].sum()),
+            taps=int((width - 1 - columns)[some].sum()),
+        )
+
     @property
     def line_bits(self) -> int:
-        """Width of the line memory: the rows above the newest."""
-        return (self.kernel[0] - 1) * self.source.width
+        """Width of the line memory: the rows above the newest, as far as they are read."""
+        return self.read.lines * self.bits
 
     @property
     def line_depth(self) -> int:

@@ -16,6 +16,9 @@ import numpy.typing as npt
 from admmfpga.blocks.window import gather_lanes
 from admmfpga.network import Conv, Dense, IntArray
 
+MAX_TABLE_BITS = 1 << 16
+"""Longest gather list: that many bits a SystemVerilog number must be allowed to have (IEEE 1800, 6.9.1)."""
+
 PADDING = -1
 """A lane without a column: its weights are zero."""
 
@@ -85,9 +88,17 @@ class KeptColumns:
         return None if rest or groups > self.groups(channels) else Beats(groups, lanes)
 
     def simd(self, channels: int) -> Iterator[int]:
-        """Values of SIMD that are worth trying: those that cover a beat, or several beats, with the least padding."""
+        """Values of SIMD that are worth trying: those that cover a beat, or several beats, with the least padding.
+
+        None if the gather list would be too long; one channel at a time is always possible.
+        """
         beats = self.beats(channels)
         assert beats is not None
+        taps = int(self.mask.shape[0]) * channels
+        options = min(beats.groups, taps)
+        longest = max(options * (taps - 1).bit_length(), self.groups(channels) * (options - 1).bit_length())
+        if channels > 1 and 2 * beats.lanes * longest > MAX_TABLE_BITS:
+            return
         yield from _parts(beats.lanes)
         several = (count for count in _parts(beats.groups) if count > 1)
         yield from (beats.lanes * count for count in several if self.beats(channels, beats.lanes * count))

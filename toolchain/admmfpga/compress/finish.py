@@ -12,12 +12,13 @@ from admmfpga.compress.qonnx_export import QonnxExporter
 from admmfpga.compress.recipe import weighted_layers
 
 
-def finish(run: Run, *, qonnx: bool = False) -> dict[str, Any]:
+def finish(run: Run, *, qonnx: bool = False, draw: bool = True) -> dict[str, Any]:
     """Check the finished model, export it, measure the integer network, write the summary.
 
     Args:
         run: after `run()`.
         qonnx: write compressed.qonnx.onnx beside compressed.onnx.
+        draw: write the plots.
 
     Returns:
         The summary, as in summary.json: name, weights, remaining_weights, rate, accuracy (percent, by milestone;
@@ -76,5 +77,6 @@ def finish(run: Run, *, qonnx: bool = False) -> dict[str, Any]:
     temporary = run.folder / "summary.json.new"
     temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     temporary.replace(run.folder / "summary.json")
-    plots.draw(run)
+    if draw:
+        plots.draw(run)
     return summary

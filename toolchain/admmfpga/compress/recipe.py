@@ -432,13 +432,19 @@ def parse(text: str, source: str = "recipe") -> Recipe:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{source} is not TOML: {error}") from error
-    problems: list[str] = []
-    recipe = _build(Recipe, table, "", problems)
-    if recipe is not None:
-        problems += recipe.problems()
-    _refuse(source, problems)
+    recipe, problems = from_table(table)
+    refuse(source, problems)
     assert recipe is not None
     return recipe
+
+
+def from_table(table: dict[str, Any]) -> tuple[Recipe | None, list[str]]:
+    """The recipe of a TOML table, and what is wrong with it; None where keys or types are."""
+    problems: list[str] = []
+    recipe = build(Recipe, table, "", problems)
+    if recipe is not None:
+        problems += recipe.problems()
+    return recipe, problems
 
 
 def check(recipe: Recipe, model: nn.Module, source: str = "recipe") -> None:
@@ -447,6 +453,11 @@ def check(recipe: Recipe, model: nn.Module, source: str = "recipe") -> None:
     Raises:
         UserError: it names layers that do not exist, or prunes a binary layer; all problems are listed at once.
     """
+    refuse(source, misfits(recipe, model))
+
+
+def misfits(recipe: Recipe, model: nn.Module) -> list[str]:
+    """What `check` refuses, in words."""
     layers = weighted_layers(model)
     problems = []
     for name, key in recipe.layers().items():
@@ -460,10 +471,11 @@ def check(recipe: Recipe, model: nn.Module, source: str = "recipe") -> None:
         )
         if levels.kind == "binary" and pruned:
             problems.append(f"quantize.layers.{name}: a binary layer has no zeros, so it cannot be pruned too")
-    _refuse(source, problems)
+    return problems
 
 
-def _refuse(source: str, problems: list[str]) -> None:
+def refuse(source: str, problems: list[str]) -> None:
+    """Raise one UserError with all problems; nothing without any."""
     if problems:
         count = f"{len(problems)} mistakes" if len(problems) > 1 else "a mistake"
         raise UserError(
@@ -471,8 +483,17 @@ def _refuse(source: str, problems: list[str]) -> None:
         )
 
 
-def _build(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
-    """A dataclass from a table; collects every unknown key and wrong type instead of stopping at the first."""
+def build(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
+    """A dataclass from a TOML table.
+
+    Args:
+        kind: the dataclass; its fields' annotations say what is taken.
+        path: of the table, for messages.
+        problems: receives every unknown key and wrong type, instead of stopping at the first.
+
+    Returns:
+        The object; None where there was a problem.
+    """
     if not isinstance(value, dict):
         problems.append(f"{path or 'the recipe'} must be a table")
         return None
@@ -504,7 +525,7 @@ def _build(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
 def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
-        return _build(hint, value, path, problems)
+        return build(hint, value, path, problems)
     if origin is types.UnionType or origin is typing.Union:
         options = [one for one in arguments if one is not type(None)]
         if len(options) == 1:

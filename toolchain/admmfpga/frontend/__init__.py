@@ -19,6 +19,7 @@ from admmfpga.frontend.loading import Source, read_model
 from admmfpga.frontend.naming import sanitized
 from admmfpga.frontend.problems import Problem, UnsupportedModelError
 from admmfpga.frontend.snapping import snap_scales
+from admmfpga.network.graph import network_macs
 
 __all__ = [
     "Import",
@@ -49,24 +50,39 @@ def load(path: Path, *, calibration: npt.NDArray[Any] | None = None, name: str |
     title = name or sanitized(path.stem) or "network"
     warnings = list(source.warnings)
     model = source.model
-    if is_quantized(model):
+    ours = not is_quantized(model)
+    if not ours:
         if calibration is not None:
             warnings.append("the model is quantized already; the calibration images are not used")
     else:
         _raise(import_graph(model, title, rehearsal=True).problems)
+        model = _calibration.folded(model)
+        plan = import_graph(model, title, rehearsal=True)
+        _raise(plan.problems)
+        assert plan.network is not None
+        assert plan.rehearsal is not None
         if calibration is None:
-            warnings.append(_calibration.ASSUMPTION)
-            images = _calibration.assumed_images(_frame_shape(source))
+            images = _calibration.assumed_images(_frame_shape(source), network_macs(plan.network))
+            warnings.append(_calibration.assumption(len(images)))
         else:
             images = _calibration.checked_images(calibration, model)
-        model = _calibration.quantize(model, images)
+        model = _calibration.quantize(model, plan.rehearsal, images)
         first = import_graph(model, title)
         _raise(first.problems)
         model = snap_scales(model, first.realised)
     graph = import_graph(model, title)
     _raise(graph.problems)
     assert graph.network is not None
-    return Import(graph.network, model, source.sha256, [*warnings, *graph.warnings], graph.layouts, graph.input_layout)
+    return Import(
+        graph.network,
+        model,
+        source.sha256,
+        [*warnings, *graph.warnings],
+        graph.layouts,
+        graph.input_layout,
+        graph.output_layout,
+        weights_rounded=ours,
+    )
 
 
 def unsupported(path: Path) -> list[Problem]:

@@ -7,25 +7,31 @@ from math import inf, prod
 
 import numpy as np
 
+from admmfpga.frontend.layers import AverageLayer, Layer, ResponseLayer, WeightLayer
 from admmfpga.frontend.naming import Names
 from admmfpga.frontend.problems import Unsupported
 from admmfpga.frontend.scaling import check_width, clamped, multipliers, rescaling, whole_offsets
-from admmfpga.frontend.values import Affine, Codes, FloatArray, GraphInput, Layer, Pool, stream_positions
+from admmfpga.frontend.values import Affine, Codes, GraphInput, Joined, Mapped, Pool, stream_positions
 from admmfpga.network import (
-    Conv,
-    Dense,
+    Concat,
     Flatten,
     IntArray,
     IntType,
+    Lookup,
     MaxPool,
     Network,
     Node,
+    Pad,
+    Reorder,
     Requantization,
     Rescale,
+    Resize,
     Tensor,
+    fixed_point,
+    requantization_of,
 )
-from admmfpga.network.graph import window_positions
-from admmfpga.network.ranges import accumulator_range
+from admmfpga.network.graph import output_shape, padded_size, window_extent, window_positions
+from admmfpga.network.types import FloatArray
 
 NEGLIGIBLE_STEPS = 2.0**-12
 """A channel whose weights can move the output by less than this part of a step is a constant."""
@@ -53,7 +59,8 @@ class Builder:
         self.warnings: list[str] = []
         self._names = Names()
         self._flat: dict[str, str] = {}
-        self._closed: dict[tuple[object, ...], tuple[Affine, Codes]] = {}
+        self._moved: dict[tuple[object, ...], str] = {}
+        self._closed: dict[tuple[object, ...], tuple[Affine | Mapped | Joined, Codes]] = {}
         self._provisional: set[str] = (
             set()
         )  # tensors that are named after a real ONNX tensor for want of a quantized one
@@ -124,18 +131,129 @@ class Builder:
         """Maximum over windows of an image's codes."""
         source = self.tensor(tensor)
         name = self._names.layer("pool", pool.name)
-        height, width = window_positions((source.shape[0], source.shape[1]), pool.kernel, pool.strides, pool.pads)
+        extent = window_extent(pool.kernel, pool.dilations)
+        height, width = window_positions((source.shape[0], source.shape[1]), extent, pool.strides, pool.pads)
         shape = (height, width, source.channels)
         self._provisional.add(f"{name}_out")
         return self._append(
-            MaxPool(name, (tensor,), f"{name}_out", pool.kernel, pool.strides, pool.pads),
+            MaxPool(name, (tensor,), f"{name}_out", pool.kernel, pool.strides, pool.pads, pool.dilations),
             replace(source, name=f"{name}_out", shape=shape, source=pool.source),
             stream_positions(shape),
         )
 
+    def padded(
+        self, tensor: str, pads: tuple[int, int, int, int], pad_value: int, spacing: tuple[int, int] = (1, 1)
+    ) -> str:
+        """An image's codes with a border, and with gaps between its pixels."""
+        source = self.tensor(tensor)
+        name = self._names.layer("pad", "")
+        shape = (*padded_size((source.shape[0], source.shape[1]), pads, spacing), source.channels)
+        node = Pad(name, (tensor,), f"{name}_out", pads, pad_value, spacing)
+        result = replace(source, name=node.output, shape=shape, source="")
+        return self._append(node, result, stream_positions(shape))
+
+    def moved(self, tensor: str, index: IntArray, shape: tuple[int, ...], kind: str) -> str:
+        """The codes at some stream positions of a tensor, as a tensor of its own.
+
+        Args:
+            index: stream position of every element of the result.
+            shape: of the result.
+            kind: the operator's name, for people.
+        """
+        source = self.tensor(tensor)
+        if shape == source.shape and np.array_equal(index, np.arange(source.elements)):
+            return tensor
+        key = (tensor, shape, index.tobytes())
+        if key not in self._moved:
+            factors = _magnification(source.shape, index, shape)
+            stem = "resize" if factors else "reorder"
+            name = self._names.layer(stem, "")
+            node: Node
+            if factors:
+                node = Resize(name, (tensor,), f"{name}_out", factors)
+            else:
+                node = Reorder(name, (tensor,), f"{name}_out", index, shape, kind)
+            result = replace(source, name=node.output, shape=shape, source="")
+            self._moved[key] = self._append(node, result, stream_positions(shape))
+        return self._moved[key]
+
+    def joined(self, parts: list[Codes], axis: int) -> Codes:
+        """Tensors of one type behind each other.
+
+        Args:
+            axis: of the ONNX tensors.
+        """
+        whole = []
+        for part in parts:
+            tensor = self.tensor(part.tensor)
+            if part.positions.size == tensor.elements and np.unique(part.positions).size == tensor.elements:
+                whole.append(part)
+                continue
+            images = part.positions.ndim == 4 and len(part.positions) == 1
+            shape = (*part.positions.shape[2:], part.positions.shape[1]) if images else (part.positions.size,)
+            canonical = stream_positions(shape).reshape(part.positions.shape)
+            index = np.empty(part.positions.size, dtype=np.int64)
+            index[canonical.ravel()] = part.positions.ravel()
+            whole.append(Codes(self.moved(part.tensor, index, shape, "Slice"), canonical))
+        shapes = [self.tensor(part.tensor).shape for part in whole]
+        along = {1: 2, 2: 0, 3: 1}.get(axis, 0) if len(shapes[0]) == 3 else 0
+        same = len({(*shape[:along], *shape[along + 1 :]) for shape in shapes}) == 1
+        if not same or len({len(shape) for shape in shapes}) > 1:
+            along = 0
+            whole = [Codes(self.flattened(part.tensor), part.positions) for part in whole]
+            shapes = [self.tensor(part.tensor).shape for part in whole]
+        total = sum(shape[along] for shape in shapes)
+        shape = tuple(total if i == along else n for i, n in enumerate(shapes[0]))
+        place = np.split(
+            np.arange(prod(shape), dtype=np.int64).reshape(shape), np.cumsum([s[along] for s in shapes])[:-1], along
+        )
+        positions = [where.ravel()[part.positions] for where, part in zip(place, whole, strict=True)]
+        name = self._names.layer("concat", "")
+        node = Concat(name, tuple(part.tensor for part in whole), f"{name}_out", along)
+        result = replace(self.tensor(whole[0].tensor), name=node.output, shape=shape, source="")
+        onnx_positions = np.concatenate(positions, axis)
+        return Codes(self._append(node, result, onnx_positions), onnx_positions)
+
+    def narrowed(self, tensor: str, low: int, high: int) -> str:
+        """A tensor's codes clipped to a narrower type: free in the layer that computes them, if unread."""
+        source = self.tensor(tensor)
+        dtype = IntType.holding(low, high) if low >= 0 else IntType.signed_holding(low, high)
+        if (low, high) == (source.dtype.min, source.dtype.max):
+            return tensor
+        producer = self.network.producer(tensor)
+        free = not self.network.consumers(tensor)
+        if free and producer is None and (low, high) == (dtype.min, dtype.max):
+            self.network.tensors[tensor] = replace(source, dtype=dtype)
+            return tensor
+        if free and producer is not None and (requantization_of(producer) or isinstance(producer, Lookup)):
+            at = self.network.nodes.index(producer)
+            self.network.nodes[at] = _clipped_node(producer, low, high, dtype)
+        elif free and isinstance(producer, MaxPool):
+            self.narrowed(producer.inputs[0], low, high)
+        else:
+            codes = np.arange(source.dtype.min, source.dtype.max + 1)
+            mapped = Mapped(tensor, source.shape, self.layouts[tensor], np.zeros((1, 1), np.float32), source.source)
+            return self.looked_up(mapped, np.clip(codes, low, high)[None], replace(source, dtype=dtype))
+        self.network.tensors[tensor] = replace(source, dtype=dtype)
+        return tensor
+
+    def looked_up(self, value: Mapped, table: IntArray, target: Tensor) -> str:
+        """Codes by table.
+
+        Args:
+            table: (1 or C, 2**bits).
+            target: scale, zero point and type of the result.
+        """
+        name = self._names.layer("lookup", "")
+        node = Lookup(name, (value.tensor,), f"{name}_out", table, target.dtype)
+        result = replace(target, name=node.output, shape=value.shape, source=value.source)
+        return self._append(node, result, value.positions)
+
     # Layers that compute
 
-    def quantized(self, value: Affine, scale: float, zero_point: int, dtype: IntType, source: str) -> Codes:
+    def quantized(
+        self, value: Affine | Mapped | Joined, scale: float, zero_point: int, dtype: IntType, source: str
+    ) -> Codes:
         """What QuantizeLinear makes of a value: closes the pending layer, or rescales a tensor's codes.
 
         Args:
@@ -147,27 +265,65 @@ class Builder:
         key = (id(value), scale, zero_point, dtype)
         if key in self._closed:
             return self._closed[key][1]
+        if isinstance(value, Mapped):
+            return self._close_mapped(key, value, scale, zero_point, dtype, source)
+        if isinstance(value, Joined):
+            return self._close_joined(key, value, scale, zero_point, dtype, source)
         if value.layer is None and self._is_identity(value, scale, zero_point, dtype):
             tensor = value.tensor
             if tensor not in self.network.inputs:  # codes of an integer input that were only pooled have no scale yet
                 scaled = replace(self.tensor(tensor), scale=np.array(scale), zero_point=zero_point)
                 self.network.tensors[tensor] = scaled
-            self._claim(tensor, source, value.positions)
+            self.claim(tensor, source, value.positions)
         else:
             # The result of the last node is the ONNX tensor; what comes before pools is only known by its real value.
             tensor = self._close(value, scale, zero_point, dtype)
             for pool in value.pools:
                 tensor = self.pool(tensor, pool)
             self._provisional.add(tensor)
-            self._claim(tensor, source, value.positions)
+            self.claim(tensor, source, value.positions)
         codes = Codes(tensor, value.positions)
         self._closed[key] = (value, codes)  # holds the value, so that its id stays its own
+        return codes
+
+    def _close_mapped(
+        self, key: tuple[object, ...], value: Mapped, scale: float, zero_point: int, dtype: IntType, source: str
+    ) -> Codes:
+        target = Tensor("", value.shape, dtype, np.array(scale), zero_point)
+        if not np.all(np.isfinite(value.table)):
+            raise Unsupported("gives values that are not finite for some inputs", "clip its input first")
+        tensor = self.looked_up(value, target.quantize(value.table), target)
+        self._provisional.add(tensor)
+        self.claim(tensor, source, value.positions)
+        codes = Codes(tensor, value.positions)
+        self._closed[key] = (value, codes)
+        return codes
+
+    def _close_joined(
+        self, key: tuple[object, ...], value: Joined, scale: float, zero_point: int, dtype: IntType, source: str
+    ) -> Codes:
+        parts = [self.quantized(part, scale, zero_point, dtype, "") for part in value.parts]
+        for part in parts:
+            tensor = self.tensor(part.tensor)
+            assert tensor.dtype == dtype, (tensor, dtype)
+        joined = self.joined(parts, value.axis)
+        positions = joined.positions.ravel()[value.positions]
+        self.network.tensors[joined.tensor] = replace(
+            self.tensor(joined.tensor), scale=np.array(scale), zero_point=zero_point
+        )
+        self._provisional.add(joined.tensor)
+        self.claim(joined.tensor, source, positions)
+        codes = Codes(joined.tensor, positions)
+        self._closed[key] = (value, codes)
         return codes
 
     def raw(self, value: Affine, source: str) -> Codes:
         """The accumulators themselves, with one scale per channel; for real outputs that nothing quantizes."""
         assert value.layer is not None
-        layer, value = self._positive(value.layer, value)
+        layer, value = self._settled(value.layer, value, None)
+        if isinstance(layer, ResponseLayer) or (isinstance(layer, AverageLayer) and layer.ragged):
+            raise Unsupported("its output is not quantized", "end the model with QuantizeLinear, DequantizeLinear")
+        layer, value = self._positive(layer, value)
         if np.any(value.scale == 0):
             raise Unsupported("a channel of the output is scaled by zero", "remove the channel")
         if (value.clipped and value.low != 0) or value.high < inf:
@@ -175,7 +331,7 @@ class Builder:
                 "Clip on an output that nothing quantizes", "end the model with QuantizeLinear, DequantizeLinear"
             )
         bias = np.rint(value.offset / value.scale).astype(np.int64) + value.correction
-        low, high = accumulator_range(_matrix(layer), self.tensor(value.tensor).dtype)
+        low, high = layer.range(self.tensor, value.channels)
         dtype = IntType.signed_holding(int((low + bias).min()), int((high + bias).max()))
         requantization = Requantization(
             bias=bias,
@@ -191,11 +347,20 @@ class Builder:
         for pool in value.pools:
             tensor = self.pool(tensor, pool)
         self._provisional.add(tensor)
-        self._claim(tensor, source, value.positions)
+        self.claim(tensor, source, value.positions)
         return Codes(tensor, value.positions)
 
     def finish(self, output: str) -> Network:
+        """Without what the output does not depend on."""
         self.network.outputs = (output,)
+        needed, kept = {output}, []
+        for node in reversed(self.network.nodes):
+            if node.output in needed:
+                needed.update(node.inputs)
+                kept.append(node)
+        self.network.nodes[:] = kept[::-1]
+        for name in [name for name in self.network.tensors if name not in needed | set(self.network.inputs)]:
+            del self.network.tensors[name]
         self.network.verify()
         return self.network
 
@@ -214,64 +379,74 @@ class Builder:
         high = dtype.max if value.high == inf else int(target.quantize(np.array(value.high)))
         return low, high
 
-    def _claim(self, tensor: str, source: str, positions: IntArray) -> None:
+    def claim(self, tensor: str, source: str, positions: IntArray) -> None:
         """Note the ONNX tensor that has these codes, unless one is known already."""
         if source and (not self.tensor(tensor).source or tensor in self._provisional):
             self.network.tensors[tensor] = replace(self.tensor(tensor), source=source)
             self.layouts[tensor] = positions
             self._provisional.discard(tensor)
 
+    def _settled(self, layer: Layer, value: Affine, target: float | None) -> tuple[Layer, Affine]:
+        """With the integers that depend on the output's scale."""
+        found = layer.settled(value.scale, target)
+        if found is None:
+            return layer, value
+        layer, scale, correction = found
+        return layer, replace(value, scale=scale, correction=correction)
+
     def _positive(self, layer: Layer, value: Affine) -> tuple[Layer, Affine]:
         """Turn rows with a negative scale around, so that multipliers are unsigned."""
         negative = value.scale < 0
         if not np.any(negative):
             return layer, value
-        if int(layer.weights[negative].min()) == -128:
-            raise Unsupported(
-                "a weight of -128 in a row with a negative scale, which would have to become +128",
-                "quantize the weights to -127..127 (symmetric, narrow range)",
-            )
         sign = np.where(negative, -1, 1)
-        weights = layer.weights * sign.reshape(-1, *[1] * (layer.weights.ndim - 1))
-        return replace(layer, weights=weights), replace(
-            value, scale=value.scale * sign, correction=value.correction * sign
-        )
+        return layer.negated(negative), replace(value, scale=value.scale * sign, correction=value.correction * sign)
 
     def _close(self, value: Affine, scale: float, zero_point: int, dtype: IntType) -> str:
         layer = value.layer
-        source_type = self.tensor(value.tensor).dtype
-        if layer is not None:
-            layer, value = self._positive(layer, value)
-            low, high = accumulator_range(_matrix(layer), source_type)
-        else:
+        if layer is None:
+            source_type = self.tensor(value.tensor).dtype
             if np.any(value.scale <= 0):
                 raise Unsupported("a factor that is not positive on a quantized tensor", "fold it into a Conv or Gemm")
             low = np.full(value.channels, source_type.min, dtype=np.int64)
             high = np.full(value.channels, source_type.max, dtype=np.int64)
+        else:
+            layer, value = self._settled(layer, value, scale)
+            layer, value = self._positive(layer, value)
+            low, high = layer.range(self.tensor, value.channels)
+        code_low, code_high = self._clip_codes(value, scale, zero_point, dtype)
+        if isinstance(layer, ResponseLayer):
+            return self._close_response(layer, value, Tensor("", (), dtype, np.array(scale), zero_point))
 
         ratio, correction = value.scale / scale, value.correction
-        if layer is not None:
+        if isinstance(layer, WeightLayer):
             reach = ratio * np.maximum(np.abs(low + correction), np.abs(high + correction))
             constant = reach < NEGLIGIBLE_STEPS
             if np.any(constant):
                 # Such a channel is its offset. Any ratio that fits beside the others expresses it.
-                weights = layer.weights.copy()
-                weights[constant] = 0
-                layer = replace(layer, weights=weights)
+                layer = layer.silenced(constant)
                 unit = 2.0**-8 if np.all(constant) else float(ratio[~constant].min())
                 ratio, correction = np.where(constant, unit, ratio), np.where(constant, 0, correction)
                 low, high = np.where(constant, 0, low), np.where(constant, 0, high)
         multiplier, shift = multipliers(ratio, dtype)
-        if layer is None and not np.any(value.offset) and np.ptp(ratio) == 0 and source_type.bits <= 8:
-            multiplier, shift = self._exact_rescaling(value, scale, source_type)
+        given = self.tensor(value.tensor).dtype
+        if layer is None and not np.any(value.offset) and np.ptp(ratio) == 0 and given.bits <= 8:
+            multiplier, shift = self._exact_rescaling(value, scale, given)
         step = multiplier.astype(np.float64) / 2.0**shift
-        if layer is not None:
+        if isinstance(layer, WeightLayer):
             self.realised[layer.output] = np.where(constant, 1.0, step / ratio)
+        if isinstance(layer, AverageLayer) and layer.ragged and np.any(value.offset):
+            raise Unsupported(
+                "adds a constant behind an average that does not count padding", "quantize between the two"
+            )
         offset, lost = whole_offsets(value.offset / scale, step)
         if lost > NOTABLE_STEPS:
             self.warnings.append(f"{value.source}: the bias is rounded by up to {lost:.3f} output steps")
-        code_low, code_high = self._clip_codes(value, scale, zero_point, dtype)
-        bias = clamped(offset + correction, step, low, high, (code_low - zero_point, code_high - zero_point))
+        total = offset + correction
+        if isinstance(layer, AverageLayer) and layer.ragged:
+            bias = total.astype(np.int64)
+        else:
+            bias = clamped(total, step, low, high, (code_low - zero_point, code_high - zero_point))
         requantization = Requantization(bias, multiplier, shift, zero_point, code_low, code_high, dtype)
         check_width(requantization, low, high)
         if layer is not None:
@@ -279,6 +454,29 @@ class Builder:
         name = self._names.layer("rescale", "")
         tensor = Tensor(f"{name}_out", value.shape, dtype, np.array(scale), zero_point, value.source)
         return self._append(Rescale(name, (value.tensor,), tensor.name, requantization), tensor, value.positions)
+
+    def _close_response(self, layer: ResponseLayer, value: Affine, target: Tensor) -> str:
+        """A table of multipliers takes the place of the requantization's."""
+        if np.any(value.offset) or np.ptp(value.scale):
+            raise Unsupported("scales or adds per channel behind LRN", "quantize between the two")
+        factors, table_shift = layer.factors(self.tensor(value.tensor).dtype)
+        ratio = float(value.scale[0]) / float(target.scale) * factors
+        try:
+            table, shift = fixed_point(ratio)
+        except OverflowError:
+            raise Unsupported("the output's scale is far too small for what is computed", "check the scales") from None
+        low, high = self._clip_codes(value, float(target.scale), target.zero_point, target.dtype)
+        requantization = Requantization(
+            bias=np.full(value.channels, -layer.zero_point, dtype=np.int64),
+            multiplier=np.full(value.channels, int(table.max()), dtype=np.int64),
+            shift=shift,
+            zero_point=target.zero_point,
+            low=low,
+            high=high,
+            dtype=target.dtype,
+        )
+        layer = replace(layer, table=table, table_shift=table_shift)
+        return self._add_layer(layer, value, requantization, target.scale)
 
     @staticmethod
     def _exact_rescaling(value: Affine, scale: float, source_type: IntType) -> tuple[IntArray, int]:
@@ -289,26 +487,9 @@ class Builder:
         return np.full(value.channels, multiplier, dtype=np.int64), shift
 
     def _add_layer(self, layer: Layer, value: Affine, requantization: Requantization, scale: FloatArray) -> str:
-        given = self.tensor(value.tensor)
-        if layer.weights.ndim == 4:
-            kernel = (layer.weights.shape[1], layer.weights.shape[2])
-            name = self._names.layer("conv", layer.name)
-            node: Node = Conv(
-                name,
-                (value.tensor,),
-                f"{name}_out",
-                layer.weights,
-                layer.strides,
-                layer.pads,
-                layer.pad_value,
-                requantization,
-            )
-            size = window_positions((given.shape[0], given.shape[1]), kernel, layer.strides, layer.pads)
-            shape: tuple[int, ...] = (*size, layer.weights.shape[0])
-        else:
-            name = self._names.layer("fc", layer.name)
-            node = Dense(name, (value.tensor,), f"{name}_out", layer.weights, requantization)
-            shape = (layer.weights.shape[0],)
+        name = self._names.layer(layer.kind, layer.name)
+        node = layer.node(name, requantization)
+        shape = output_shape(node, [self.tensor(name) for name in node.inputs])
         zero_point = requantization.zero_point
         tensor = Tensor(node.output, shape, requantization.dtype, scale, zero_point, value.source)
         return self._append(node, tensor, stream_positions(shape))
@@ -320,5 +501,22 @@ class Builder:
         return tensor.name
 
 
-def _matrix(layer: Layer) -> IntArray:
-    return layer.weights.reshape(layer.weights.shape[0], -1)
+def _clipped_node(node: Node, low: int, high: int, dtype: IntType) -> Node:
+    """The node with its output clipped to codes low ... high of a narrower type."""
+    if isinstance(node, Lookup):
+        return replace(node, table=np.clip(node.table, low, high), dtype=dtype)
+    rule = requantization_of(node)
+    assert rule is not None
+    narrow = replace(rule, low=min(max(rule.low, low), high), high=max(min(rule.high, high), low), dtype=dtype)
+    changed: Node = replace(node, requantization=narrow)  # type: ignore[call-arg]
+    return changed
+
+
+def _magnification(old: tuple[int, ...], index: IntArray, new: tuple[int, ...]) -> tuple[int, int] | None:
+    """(vertical, horizontal) factors if the movement is a nearest-neighbour enlargement of an image."""
+    if len(old) != 3 or len(new) != 3 or old[2] != new[2] or new[0] % old[0] or new[1] % old[1]:
+        return None
+    factors = (new[0] // old[0], new[1] // old[1])
+    pixels = np.arange(prod(old), dtype=np.int64).reshape(old)
+    expected = pixels.repeat(factors[0], axis=0).repeat(factors[1], axis=1)
+    return factors if np.array_equal(index, expected.ravel()) else None

@@ -1,50 +1,52 @@
-"""From a float model to a QDQ model, by ONNX Runtime's static quantization.
+"""From a float model to a QDQ model, by ranges that ONNX Runtime finds on calibration images.
 
-Only what a layer reads is quantized: the input of each Conv, Gemm and MatMul, its weights and bias, and the model's
-output. Batch normalization, Relu and MaxPool in between stay real numbers in the QDQ model, so the importer folds them
-exactly into the layer before them.
+What has to be quantized is what the importer asked for when it walked through the float model (`context.Rehearsal`):
+the inputs of layers and tables, tensors that several nodes read, the weights, and the output. Batch normalization,
+Relu and MaxPool in between stay real numbers, so the importer folds them exactly into the layer before them.
 """
 
 from __future__ import annotations
 
-import logging
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 from admmfpga.errors import UserError
 from admmfpga.frontend.constants import runner
+from admmfpga.frontend.context import Rehearsal, WeightRequest, quantized_weights
 
 ASSUMED_IMAGES = 64
-ASSUMPTION = (
-    f"no calibration images: activation ranges come from {ASSUMED_IMAGES} images of random pixels, uniform in 0..1; "
-    "real images give better accuracy (--calibration images.npz)"
-)
 
-QUANTIZED_OPS = ["Conv", "Gemm", "MatMul"]
-HOST_OPS = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "ArgMax"})
-FIRST_OPS = frozenset({"MaxPool", "GlobalMaxPool", "Relu", "Clip"})
-"""What the quantizer leaves alone and hardware can only do to codes: where it is first, the input is quantized too."""
-
-MOVES = frozenset({"Identity", "Squeeze", "Cast", "Reshape", "Flatten"})
+ASSUMED_WORK = 2 * 10**10
+"""MACs that are spent on images that nobody gave; large networks get fewer of them, but two at least."""
 
 
-def assumed_images(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+def assumption(count: int) -> str:
+    """What was assumed for want of calibration images."""
+    return (
+        f"no calibration images: activation ranges come from {count} images of random pixels, uniform in 0..1; "
+        "real images give better accuracy (--calibration images.npz)"
+    )
+
+
+def assumed_images(shape: tuple[int, ...], macs: int = 0) -> npt.NDArray[np.float32]:
     """Stand-in for calibration images: random pixels, uniform in 0..1, always the same ones.
 
     Args:
         shape: of one frame.
+        macs: of the network, per frame.
     """
-    images = np.random.default_rng(0).random((ASSUMED_IMAGES, *shape), dtype=np.float32)
-    images.reshape(ASSUMED_IMAGES, -1)[:, 0] = 0.0
-    images.reshape(ASSUMED_IMAGES, -1)[:, -1] = 1.0  # both ends of the range, so that the input's scale is 1/255
+    count = max(2, min(ASSUMED_IMAGES, ASSUMED_WORK // max(macs, 1)))
+    images = np.random.default_rng(0).random((count, *shape), dtype=np.float32)
+    images.reshape(count, -1)[:, 0] = 0.0
+    images.reshape(count, -1)[:, -1] = 1.0  # both ends of the range, so that the input's scale is 1/255
     return images
 
 
@@ -68,169 +70,196 @@ def checked_images(images: npt.NDArray[Any], model: onnx.ModelProto) -> npt.NDAr
     return images.astype(np.float32)
 
 
-def quantize(model: onnx.ModelProto, images: npt.NDArray[np.float32]) -> onnx.ModelProto:
+def quantize(model: onnx.ModelProto, rehearsal: Rehearsal, images: npt.NDArray[np.float32]) -> onnx.ModelProto:
     """A QDQ model: uint8 activations, int8 weights with one scale per output channel, symmetric -127..127.
 
     The same model and images give the same bytes.
 
     Args:
         model: float, one input and one output, batch size 1.
+        rehearsal: what to quantize.
         images: (N, *frame) as the model takes them.
 
     Raises:
-        UserError: if ONNX Runtime cannot run or quantize the model.
+        UserError: if ONNX Runtime cannot run the model, or its numbers are not finite.
     """
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    name = model.graph.input[0].name
-    with tempfile.TemporaryDirectory(prefix="admmfpga-") as folder, _quiet():
-        given, prepared, quantized = (Path(folder) / f"{stem}.onnx" for stem in ("float", "prepared", "quantized"))
-        onnx.save(model, given)
-        try:
-            # All sizes are fixed, so ONNX's own shape inference is enough (the symbolic one needs sympy).
-            quant_pre_process(given, prepared, skip_symbolic_shape=True)
-            real = onnx.load(prepared)
-            _spread_biases(real)
-            onnx.save(real, prepared)
-            quantize_static(
-                prepared,
-                quantized,
-                _reader(name, images),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=QUANTIZED_OPS,
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                extra_options={"OpTypesToExcludeOutputQuantization": QUANTIZED_OPS, "WeightSymmetric": True},
-            )
-            result = onnx.load(quantized)
-            logits = _last_computed(real)
-            low, high = _range(real, logits, name, images)
-        except UserError:
-            raise
-        except Exception as error:  # two libraries' many exception types, on a model that is the user's
-            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise UserError(
-                f"ONNX Runtime cannot quantize the model: {reason}", "quantize it yourself and give the QDQ model"
-            ) from None
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise UserError("the model's output is not finite on the calibration images", "check its weights")
-    if any(node.op_type in FIRST_OPS and name in node.input for node in result.graph.node):
-        _quantize_input(result, float(images.min()), float(images.max()))
-    _quantize_output(result, logits, low, high)
+    ranges = tensor_ranges(model, rehearsal.tensors, images)
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    nodes = {node.output[0]: node for node in result.graph.node if node.output}
+    layers = [(nodes[request.output], request) for request in rehearsal.weights]
+    for node, request in layers:
+        _quantize_weights(result, node, request)
+    for name, (low, high) in ranges.items():
+        _insert_pair(result, name, low, high)
+    for node, request in layers:
+        _quantize_bias(result, node, request)
     _tidy(result)
     return result
 
 
-def _spread_biases(model: onnx.ModelProto) -> None:
-    """Give every Gemm a bias of shape (O,); the quantizer takes no other, ONNX takes all that broadcast to (1, O)."""
-    constants = {i.name: i for i in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type != "Gemm" or len(node.input) < 3 or not {node.input[1], node.input[2]} <= set(constants):
-            continue
-        transposed = any(a.name == "transB" and a.i for a in node.attribute)
-        outputs = constants[node.input[1]].dims[0 if transposed else 1]
-        bias = numpy_helper.to_array(constants[node.input[2]])
-        if bias.shape != (outputs,):
-            name = f"{node.input[2]}_of_{node.output[0]}"
-            spread = np.broadcast_to(bias.ravel(), (outputs,)).copy()
-            model.graph.initializer.append(numpy_helper.from_array(spread, name))
-            node.input[2] = name
-    used = {name for node in model.graph.node for name in node.input}
-    kept = [i for i in model.graph.initializer if i.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
+def folded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model after ONNX Runtime's basic graph optimizations: constants computed, batch normalization and constant
+    additions folded into layers, what changes nothing removed. Where they fail, the model as it is."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 4
+    with tempfile.TemporaryDirectory(prefix="admmfpga-") as folder:
+        path = Path(folder) / "folded.onnx"
+        options.optimized_model_filepath = str(path)
+        try:
+            ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            result = onnx.load(path)
+            if any(node.domain not in ("", "ai.onnx") for node in result.graph.node):
+                return model
+            _tidy(result)
+            return onnx.shape_inference.infer_shapes(result)
+        except Exception:  # many exception types; the model is good without
+            return model
 
 
-def _reader(name: str, images: npt.NDArray[np.float32]) -> Any:
-    from onnxruntime.quantization import CalibrationDataReader
+def tensor_ranges(
+    model: onnx.ModelProto, wanted: Mapping[str, tuple[float, float]], images: npt.NDArray[np.float32]
+) -> dict[str, tuple[float, float]]:
+    """Least and greatest value of tensors over the images.
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._images = iter(images)
+    Args:
+        wanted: by tensor, a range that is covered in any case.
 
-        def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
-            image = next(self._images, None)
-            return None if image is None else {name: image[None]}
-
-    return Reader()
-
-
-def _last_computed(model: onnx.ModelProto) -> str:
-    """The tensor that the accelerator gives out: the output, or what the operators left to the host start from."""
-    name: str = model.graph.output[0].name
-    producers = {output: node for node in model.graph.node for output in node.output}
-    at = name
-    while at in producers and producers[at].op_type in HOST_OPS | MOVES:
-        node = producers[at]
-        at = node.input[0]
-        if node.op_type in HOST_OPS:
-            name = at
-    return name
-
-
-def _range(model: onnx.ModelProto, tensor: str, name: str, images: npt.NDArray[np.float32]) -> tuple[float, float]:
-    """Least and greatest value of a tensor over the images."""
+    Raises:
+        UserError: if ONNX Runtime cannot run the model, or the values are not finite.
+    """
+    given = model.graph.input[0].name
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     del copy.graph.output[:]
-    copy.graph.output.append(helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))
-    runs = runner(copy)
-    results = [runs.run(None, {name: image[None]})[0] for image in images]
-    return min(float(r.min()) for r in results), max(float(r.max()) for r in results)
+    names = [name for name in wanted if name != given]
+    for name in names:
+        copy.graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    low, high = {given: float(images.min())}, {given: float(images.max())}
+    if names:
+        try:
+            infer = runner(copy).run
+            for image in images:
+                for name, value in zip(names, infer(None, {given: image[None]}), strict=True):
+                    low[name] = min(low.get(name, np.inf), float(value.min()))
+                    high[name] = max(high.get(name, -np.inf), float(value.max()))
+        except Exception as error:  # ONNX Runtime's own exception types, on a model that is the user's
+            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise UserError(
+                f"ONNX Runtime cannot run the model: {reason}", "quantize it yourself and give the QDQ model"
+            ) from None
+    for name in wanted:
+        if not (np.isfinite(low[name]) and np.isfinite(high[name])):
+            raise UserError(f"{name} is not finite on the calibration images", "check the model's weights")
+    return {name: (min(low[name], least), max(high[name], most)) for name, (least, most) in wanted.items()}
 
 
-def _quantize_output(model: onnx.ModelProto, tensor: str, low: float, high: float) -> None:
-    """Put QuantizeLinear, DequantizeLinear behind a tensor: one scale, so that codes compare as the reals do."""
-    position = next(i for i, node in enumerate(model.graph.node) if tensor in node.output)
-    producer = model.graph.node[position]
-    inner = f"{tensor}_unquantized"
-    producer.output[list(producer.output).index(tensor)] = inner
-    _insert_pair(model, position + 1, inner, tensor, low, high)
+def _quantize_weights(model: onnx.ModelProto, node: onnx.NodeProto, request: WeightRequest) -> None:
+    weights = quantized_weights(request.array.astype(np.float64), request.axis)
+    stem = f"{request.output}_{'weights' if request.index == 1 else f'input{request.index}'}"
+    arrays = {f"{stem}_codes": weights.codes.astype(np.int8), f"{stem}_scale": weights.scale.astype(np.float32)}
+    arrays[f"{stem}_zero_point"] = np.zeros(weights.scale.shape, dtype=np.int8)
+    model.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), k) for k, v in arrays.items())
+    axis: dict[str, Any] = {} if request.axis is None else {"axis": request.axis}
+    at = next(i for i, other in enumerate(model.graph.node) if other is node or other == node)
+    node.input[request.index] = stem
+    model.graph.node.insert(at, helper.make_node("DequantizeLinear", list(arrays), [stem], stem, **axis))
 
 
-def _quantize_input(model: onnx.ModelProto, low: float, high: float) -> None:
-    """The same behind the model's input, for those of its readers that are no layers."""
-    tensor = model.graph.input[0].name
-    quantized = f"{tensor}_quantized"
-    for node in model.graph.node:
-        if node.op_type in FIRST_OPS:
-            node.input[:] = [quantized if name == tensor else name for name in node.input]
-    _insert_pair(model, 0, tensor, quantized, low, high)
+def _quantize_bias(model: onnx.ModelProto, node: onnx.NodeProto, request: WeightRequest) -> None:
+    """The bias in steps of the accumulator, so that model and hardware add the same number; if there is such a bias."""
+    if len(node.input) < 3 or not node.input[2] or request.index != 1:
+        return
+    initializers = {i.name: i for i in model.graph.initializer}
+    producers = {name: other for other in model.graph.node for name in other.output}
+    source = producers.get(node.input[0])
+    while source is not None and source.op_type in _MOVES:
+        source = producers.get(source.input[0])
+    scaled = any(a.name in ("alpha", "beta") and a.f != 1.0 for a in node.attribute)
+    if source is None or source.op_type != "DequantizeLinear" or node.input[2] not in initializers or scaled:
+        return
+    real = numpy_helper.to_array(initializers[node.input[2]]).astype(np.float64).ravel()
+    steps = numpy_helper.to_array(initializers[producers[node.input[1]].input[1]]).astype(np.float64)
+    steps = steps * float(numpy_helper.to_array(initializers[source.input[1]]))
+    if steps.ndim == 0 or real.size not in (1, steps.size):
+        return
+    steps = np.asarray(steps.astype(np.float32), dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        codes = np.rint(np.broadcast_to(real, steps.shape) / steps)
+    if not np.all(np.abs(codes) < 2**31):
+        return
+    stem = f"{request.output}_bias"
+    arrays = {f"{stem}_codes": codes.astype(np.int32), f"{stem}_scale": steps.astype(np.float32)}
+    model.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), k) for k, v in arrays.items())
+    at = next(i for i, other in enumerate(model.graph.node) if other == node)
+    node.input[2] = stem
+    model.graph.node.insert(at, helper.make_node("DequantizeLinear", list(arrays), [stem], stem, axis=0))
 
 
-def _insert_pair(model: onnx.ModelProto, position: int, source: str, result: str, low: float, high: float) -> None:
+_MOVES = frozenset({"Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"})
+
+
+def _insert_pair(model: onnx.ModelProto, tensor: str, low: float, high: float) -> None:
+    """Put QuantizeLinear, DequantizeLinear behind a tensor, for all that read it."""
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32((high - low) / 255 or 1.0)
+    scale = np.float32((high - low) / 255)
+    if not scale > np.finfo(np.float32).tiny:
+        scale = np.float32(1.0)
     zero_point = np.uint8(np.clip(np.rint(-low / scale), 0, 255))
-    stem = f"{source}_to_{result}"
-    parameters = {f"{stem}_scale": scale, f"{stem}_zero_point": zero_point}
     graph = model.graph
+    position = next((i + 1 for i, node in enumerate(graph.node) if tensor in node.output), 0)
+    if position:
+        # Whoever reads it, the model's output too, reads the dequantized one from now on.
+        source, result = f"{tensor}_real", tensor
+        producer = graph.node[position - 1]
+        producer.output[list(producer.output).index(tensor)] = source
+    else:
+        source, result = tensor, f"{tensor}_dequantized"
+        for node in graph.node:
+            node.input[:] = [result if name == tensor else name for name in node.input]
+        if graph.output[0].name == tensor:
+            graph.output[0].name = result
+    parameters = {f"{tensor}_scale": scale, f"{tensor}_zero_point": zero_point}
     graph.initializer.extend(numpy_helper.from_array(np.asarray(v), k) for k, v in parameters.items())
-    codes = f"{result}_QuantizeLinear_Output"
-    quantize = helper.make_node("QuantizeLinear", [source, *parameters], [codes], f"{result}_QuantizeLinear")
-    dequantize = helper.make_node("DequantizeLinear", [codes, *parameters], [result], f"{result}_DequantizeLinear")
-    graph.node.insert(position, quantize)
-    graph.node.insert(position + 1, dequantize)
+    codes = f"{tensor}_codes"
+    graph.node.insert(
+        position, helper.make_node("QuantizeLinear", [source, *parameters], [codes], f"{tensor}_QuantizeLinear")
+    )
+    graph.node.insert(
+        position + 1,
+        helper.make_node("DequantizeLinear", [codes, *parameters], [result], f"{tensor}_DequantizeLinear"),
+    )
 
 
 def _tidy(model: onnx.ModelProto) -> None:
-    """Without the operator sets that nothing uses and without ONNX Runtime's marks."""
-    used = {node.domain for node in model.graph.node} | {""}
+    """Without what nothing uses any more."""
+    graph = model.graph
+    needed = {output.name for output in graph.output}
+    kept: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(name for name in _reads(node) if name)
+            kept.append(node)
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in reversed(kept)]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    initializers = [i for i in graph.initializer if i.name in needed]
+    copies = [onnx.TensorProto.FromString(i.SerializeToString()) for i in initializers]
+    del graph.initializer[:]
+    graph.initializer.extend(copies)
+    used = {node.domain for node in graph.node} | {""}
     imports = [o for o in model.opset_import if o.domain in used]
     del model.opset_import[:]
     model.opset_import.extend(imports)
     del model.metadata_props[:]
-    del model.graph.value_info[:]
+    del graph.value_info[:]
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """ONNX Runtime's quantizer logs advice for its own users; errors come as exceptions."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
+def _reads(node: onnx.NodeProto) -> Iterable[str]:
+    """All tensors that a node reads, those of its subgraphs too."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                yield from _reads(inner)

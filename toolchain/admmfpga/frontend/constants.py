@@ -37,7 +37,10 @@ def is_foldable(node: onnx.NodeProto) -> bool:
 
 
 def evaluate(
-    node: onnx.NodeProto, inputs: list[npt.NDArray[Any] | None], opsets: list[onnx.OperatorSetIdProto], ir_version: int
+    node: onnx.NodeProto,
+    inputs: list[npt.NDArray[Any] | None],
+    opsets: list[onnx.OperatorSetIdProto],
+    ir_version: int,
 ) -> list[npt.NDArray[Any]]:
     """Results of one node on constants.
 

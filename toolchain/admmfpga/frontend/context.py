@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from math import prod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,17 @@ from admmfpga.frontend.values import (
     Affine,
     Codes,
     Const,
-    FloatArray,
     GraphInput,
+    HostOutput,
+    Joined,
+    Mapped,
     QuantConst,
+    Unknown,
     Value,
     stream_positions,
 )
 from admmfpga.network import IntArray, IntType, Tensor
+from admmfpga.network.types import FloatArray
 
 QUANTIZE_HINT = "put QuantizeLinear, DequantizeLinear in front of it, or give the float model and let it be quantized"
 
@@ -57,6 +61,36 @@ def as_int(array: npt.NDArray[Any]) -> IntArray:
     return array.astype(np.int64)
 
 
+@dataclass(frozen=True, eq=False)
+class WeightRequest:
+    """Weights that a float model must have quantized.
+
+    Attributes:
+        output: ONNX name of the first output of the node that reads them.
+        index: which input of that node.
+        array: the real weights.
+        axis: of the output channels; None for one scale.
+    """
+
+    output: str
+    index: int
+    array: npt.NDArray[Any]
+    axis: int | None
+
+
+@dataclass
+class Rehearsal:
+    """What a float model needs so that it can become integers, found by walking through it.
+
+    Attributes:
+        tensors: ONNX tensors to quantize, in the order in which they are computed, and a range that each must cover.
+        weights: weights to quantize.
+    """
+
+    tensors: dict[str, tuple[float, float]] = field(default_factory=dict)
+    weights: list[WeightRequest] = field(default_factory=list)
+
+
 @dataclass
 class Context:
     """State of the traversal.
@@ -64,12 +98,64 @@ class Context:
     Attributes:
         builder: the network so far.
         values: of all ONNX tensors so far.
-        rehearsal: the model is a float model yet to be quantized: take every activation and weight as quantized.
+        opset: of the model.
+        ir_version: of the model.
+        readers: how many nodes read each ONNX tensor.
+        terminal: ONNX tensors behind which nothing is computed but what the host may do.
+        rehearsal: the model is a float model yet to be quantized: its activations are quantized where a layer asks for
+            it, to assumed scales.
     """
 
     builder: Builder
     values: dict[str, Value]
-    rehearsal: bool = False
+    opset: int
+    ir_version: int
+    readers: Mapping[str, int] = field(default_factory=dict)
+    terminal: frozenset[str] = frozenset()
+    rehearsal: Rehearsal | None = None
+
+    def settle(self, name: str) -> Value:
+        """In a rehearsal: quantize an ONNX tensor for all that read it from now on."""
+        assert self.rehearsal is not None
+        value = self.values.get(name, Unknown())
+        if isinstance(value, GraphInput):
+            if self.builder.network.inputs:
+                raise Unsupported("the input is scaled in two different ways", "scale it once and share the result")
+            codes = self.builder.add_input(name, value, IntType(8, signed=False), 1 / 255, 0)
+        elif isinstance(value, Affine | Mapped | Joined):
+            low, high = self._assumed_range(value)
+            low, high = min(low, 0.0), max(high, 0.0)
+            scale = (high - low) / 255 or 1.0
+            codes = self.builder.quantized(value, scale, round(-low / scale), IntType(8, signed=False), name)
+        else:
+            return value
+        self.rehearsal.tensors.setdefault(name, (0.0, 0.0))
+        settled = dequantized(self.builder.tensor(codes.tensor), codes.positions)
+        self.values[name] = settled
+        return settled
+
+    def _assumed_range(self, value: Affine | Mapped | Joined) -> tuple[float, float]:
+        """What the numbers can be at most; calibration finds out what they are."""
+        if isinstance(value, Joined):
+            ranges = [self._assumed_range(part) for part in value.parts]
+            return min(low for low, _ in ranges), max(high for _, high in ranges)
+        if isinstance(value, Mapped):
+            finite = value.table[np.isfinite(value.table)]
+            return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        tensors = self.builder.tensor
+        if value.layer is None:
+            dtype = tensors(value.tensor).dtype
+            ends = [np.full(value.channels, dtype.min), np.full(value.channels, dtype.max)]
+        else:
+            found = value.layer.settled(value.scale, None)
+            layer = value.layer
+            if found is not None:
+                layer, scale, correction = found
+                value = replace(value, scale=scale, correction=correction)
+            ends = list(layer.range(tensors, value.channels))
+        reach = np.stack([value.scale * (end + value.correction) + value.offset for end in ends])
+        clipped = np.clip(reach, value.low, value.high)
+        return float(clipped.min()), float(clipped.max())
 
 
 class NodeView:
@@ -96,6 +182,10 @@ class NodeView:
     def output(self) -> str:
         """ONNX name of the first output."""
         return str(self.proto.output[0])
+
+    @property
+    def opset_import(self) -> onnx.OperatorSetIdProto:
+        return onnx.helper.make_opsetid("", self.context.opset)
 
     def attribute(self, name: str, default: Any) -> Any:
         """An attribute's value; strings as str."""
@@ -129,16 +219,20 @@ class NodeView:
             raise Unsupported(f"its {what} contains NaN or infinity", "check how the model was trained and exported")
         return real
 
-    @staticmethod
-    def canonical(shape: tuple[int, ...]) -> IntArray:
-        """Positions of a fresh layer output."""
-        return stream_positions(shape)
-
     def integers(self, index: int, what: str) -> list[int]:
         """A constant input as a list of integers (a shape, axes)."""
         return [int(i) for i in self.constant(index, what).ravel()]
 
     # Layer inputs
+
+    def computed(self, index: int) -> Value:
+        """An input; in a rehearsal it is quantized first if it is not (a layer or table needs codes to work on)."""
+        value = self.value(index)
+        if self.context.rehearsal is None or not isinstance(value, Affine | Mapped | Joined | GraphInput):
+            return value
+        if isinstance(value, Affine) and value.layer is None:
+            return value
+        return self.context.settle(self.proto.input[index])
 
     def activation(self, index: int) -> Affine:
         """An input of a layer: dequantized codes and nothing else, one scale and zero point.
@@ -147,43 +241,84 @@ class NodeView:
             Unsupported: if it is a constant, or real numbers that nothing quantizes.
         """
         value = self.value(index)
-        if self.context.rehearsal and isinstance(value, Affine | GraphInput):
-            value = self._assumed(value)
         if isinstance(value, Affine) and is_plain(value):
             return value
-        if isinstance(value, Affine | GraphInput):
+        if self.context.rehearsal is not None and isinstance(value, Affine | Mapped | Joined | GraphInput):
+            value = self.context.settle(self.proto.input[index])
+            assert isinstance(value, Affine), value
+            return value
+        if isinstance(value, Affine | Mapped | Joined | GraphInput):
             raise Unsupported("its input is not quantized", QUANTIZE_HINT)
         if isinstance(value, Codes):
             raise Unsupported("its input is integer codes", "put DequantizeLinear in front of it")
+        if isinstance(value, HostOutput):
+            raise Unsupported("comes after an operator that is left to the host", "cut the model before that operator")
         raise Unsupported("its first input is a constant", "only the second input may be constant")
 
-    def image(self, value: Affine) -> Affine:
-        """The same value; its network tensor is (H, W, C) for the ONNX shape (1, C, H, W).
+    def image(self, value: Affine, *, any_order: bool = False) -> Image:
+        """A value as an image: its network tensor is (H, W, C) for the ONNX shape (1, C, H, W) or (1, C, W).
+
+        Args:
+            any_order: the caller takes channels in the tensor's order, whatever that is in the model.
 
         Raises:
             Unsupported: if it is anything else.
         """
-        if value.positions.ndim != 4 or value.positions.shape[0] != 1:
+        given = value.positions.shape
+        if len(given) not in (3, 4) or given[0] != 1:
             raise Unsupported(
-                f"works on a tensor of shape {value.positions.shape}", "only 2-D images (1, C, H, W) are possible"
+                f"works on a tensor of shape {given}", "only images (1, C, H, W) and sequences (1, C, W) are possible"
             )
+        value = replace(value, positions=value.positions.reshape(1, given[1], -1, given[-1]))
         _, channels, height, width = value.positions.shape
         expected = stream_positions((height, width, channels))
-        if value.shape == (height, width, channels) and np.array_equal(value.positions, expected):
-            return value
-        network = self.builder.network
-        if value.layer is None and value.tensor in network.inputs and not network.consumers(value.tensor):
+        builder, network = self.builder, self.builder.network
+        if value.shape == (height, width, channels):
+            order = value.positions[0, :, 0, 0]
+            within = order.min() >= 0 and order.max() < channels
+            accepted = any_order or np.array_equal(order, np.arange(channels))
+            permuted = accepted and within and np.unique(order).size == channels
+            if permuted and np.array_equal(value.positions, expected[:, order]):
+                return Image(value, order, len(given))
+        one_to_one = value.positions.size == builder.tensor(value.tensor).elements and (
+            np.unique(value.positions).size == value.positions.size
+        )
+        if value.layer is not None:
+            raise Unsupported("its input is moved before it is quantized", "quantize before Transpose and Reshape")
+        if value.tensor in network.inputs and one_to_one and self._input_is_free(value.tensor):
             order = np.empty(value.positions.size, dtype=np.int64)
             order[value.positions.ravel()] = expected.ravel()
             self._reorder_input((height, width, channels), order)
-            return replace(value, shape=(height, width, channels), positions=expected)
-        raise Unsupported(
-            "its input is an image in another order than the layers before it left it",
-            "remove Reshape and Transpose between image layers",
+            value = replace(value, shape=(height, width, channels), positions=expected)
+            return Image(value, np.arange(channels), len(given))
+        if np.ptp(value.scale) or np.ptp(value.offset) or np.ptp(value.correction):
+            raise Unsupported("is moved after it was scaled per channel", "quantize before Transpose and Reshape")
+        index = np.ascontiguousarray(value.positions[0].transpose(1, 2, 0)).ravel()
+        tensor = builder.moved(value.tensor, index, (height, width, channels), "Reorder")
+        value = replace(value, tensor=tensor, shape=(height, width, channels), positions=expected)
+        value = replace(
+            value,
+            scale=np.full(channels, value.scale[0]),
+            offset=np.full(channels, value.offset[0]),
+            correction=np.full(channels, value.correction[0]),
         )
+        return Image(value, np.arange(channels), len(given))
 
-    def weights(self, index: int) -> QuantConst:
+    def vector(self, value: Affine) -> Affine:
+        """A quantized value as a vector whose stream order is the ONNX order; moves codes if it has to."""
+        stream = value.positions.ravel()
+        builder = self.builder
+        if np.array_equal(stream, np.arange(builder.tensor(value.tensor).elements)):
+            return replace(value, tensor=builder.flattened(value.tensor), shape=(stream.size,)).spread(stream.size)
+        tensor = builder.moved(value.tensor, stream, (stream.size,), "Reorder")
+        positions = np.arange(stream.size, dtype=np.int64).reshape(value.positions.shape)
+        return replace(value, tensor=tensor, shape=(stream.size,), positions=positions).spread(stream.size)
+
+    def weights(self, index: int, axis: int | None) -> QuantConst:
         """Quantized weights that fit 8 signed bits.
+
+        Args:
+            axis: of the output channels, which may have a scale each; None if they cannot.
 
         Raises:
             Unsupported: if they do not, are not quantized or not constant.
@@ -191,12 +326,14 @@ class NodeView:
         value = self.value(index)
         if isinstance(value, Const):
             real = self.constant(index, "weight tensor")
-            if not self.context.rehearsal:
+            rehearsal = self.context.rehearsal
+            if rehearsal is None:
                 raise Unsupported(
                     "its weights are not quantized", "give them a DequantizeLinear, or use the float model"
                 )
-            scale = max(float(np.abs(real).max(initial=0.0)), 1e-30) / 127
-            value = QuantConst(np.rint(real / scale).astype(np.int64), np.array(scale), 0)
+            request = WeightRequest(self.output, index, value.array, axis)
+            rehearsal.weights.append(request)
+            value = quantized_weights(real, axis)
         if not isinstance(value, QuantConst):
             raise Unsupported("its weights are computed at run time", "only constant weights are possible")
         if value.codes.size == 0:
@@ -209,26 +346,78 @@ class NodeView:
             )
         return value
 
-    def _assumed(self, value: Affine | GraphInput) -> Affine:
-        builder = self.builder
-        if isinstance(value, GraphInput):
-            if builder.network.inputs:
-                name = builder.network.inputs[0]
-                return dequantized(builder.tensor(name), builder.input_layout.ravel()[value.positions])
-            codes = builder.add_input(value.name, value, IntType(8, signed=False), 1.0, 0)
-            return dequantized(builder.tensor(codes.tensor), codes.positions)
-        if is_plain(value):
-            return value
-        return dequantized(builder.assume(value.shape), value.positions)
+    def _input_is_free(self, name: str) -> bool:
+        """Whether nothing depends yet on the order of the network's input."""
+        values = [v for v in self.context.values.values() if isinstance(v, Affine) and v.tensor == name]
+        alike = all(not (np.ptp(v.scale) or np.ptp(v.offset) or np.ptp(v.correction)) for v in values)
+        mapped = [v for v in self.context.values.values() if isinstance(v, Mapped) and v.tensor == name]
+        return alike and all(len(v.table) == 1 for v in mapped) and not self.builder.network.consumers(name)
 
     def _reorder_input(self, shape: tuple[int, ...], order: IntArray) -> None:
         name = self.builder.network.inputs[0]
         self.builder.reorder_input(shape, order)
         for key, value in self.context.values.items():
             if isinstance(value, Affine) and value.tensor == name:
+                moved = replace(value, shape=shape, positions=order[value.positions])
+                self.context.values[key] = moved.spread(shape[-1])
+            elif isinstance(value, Mapped) and value.tensor == name and len(value.table) == 1:
                 self.context.values[key] = replace(value, shape=shape, positions=order[value.positions])
             elif isinstance(value, Codes) and value.tensor == name:
                 self.context.values[key] = replace(value, positions=order[value.positions])
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A value that is an image.
+
+    Attributes:
+        value: with positions of four dimensions.
+        order: (C,) stream channel of each ONNX channel.
+        rank: of the ONNX tensor: 4, or 3 for a sequence (1, C, W), which is an image of one row.
+    """
+
+    value: Affine
+    order: IntArray
+    rank: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.value.shape[0], self.value.shape[1]
+
+    @property
+    def channels(self) -> int:
+        return self.value.shape[2]
+
+    def positions(self, shape: tuple[int, ...], order: IntArray | None = None) -> IntArray:
+        """Positions of an ONNX tensor of the same rank in a network tensor of that shape.
+
+        Args:
+            shape: (H, W, C).
+            order: (C,) as `order`; None for the model's own.
+        """
+        positions = stream_positions(shape)
+        if order is not None:
+            positions = positions[:, order]
+        return positions if self.rank == 4 else positions.reshape(1, shape[2], -1)
+
+
+def quantized_weights(real: FloatArray, axis: int | None) -> QuantConst:
+    """Weights as int8 codes, -127..127; one scale for each index along `axis`, or one scale.
+
+    The scales are float32, as a model holds them.
+    """
+    if axis is None:
+        most = np.abs(real).max(initial=0.0)
+        scale = np.asarray(np.float32(most / 127 or 1.0), dtype=np.float64)
+        return QuantConst(np.clip(np.rint(real / scale), -127, 127).astype(np.int64), scale, 0)
+    others = tuple(i for i in range(real.ndim) if i != axis)
+    most = np.abs(real).max(axis=others, initial=0.0)
+    scale = np.where(most > 0, most / 127, 1.0).astype(np.float32).astype(np.float64)
+    scale = np.where(scale > 0, scale, np.finfo(np.float32).tiny)
+    shape = [1] * real.ndim
+    shape[axis] = -1
+    codes = np.clip(np.rint(real / scale.reshape(shape)), -127, 127).astype(np.int64)
+    return QuantConst(codes, scale, axis)
 
 
 def is_plain(value: Affine) -> bool:
@@ -270,19 +459,24 @@ def per_channel(constant: FloatArray, value: Affine) -> FloatArray:
     Raises:
         Unsupported: if it differs between pixels or would enlarge the tensor.
     """
+    return channel_constant(constant, value.positions, value.shape)
+
+
+def channel_constant(constant: FloatArray, positions: IntArray, shape: tuple[int, ...]) -> FloatArray:
+    """As `per_channel`, for a value with these positions in a network tensor of that shape."""
+    channels = shape[-1]
     try:
-        full = np.broadcast_to(constant, value.positions.shape)
+        full = np.broadcast_to(constant, positions.shape)
     except ValueError:
         raise Unsupported(
-            f"a constant of shape {constant.shape} against a tensor of shape {value.positions.shape}",
+            f"a constant of shape {constant.shape} against a tensor of shape {positions.shape}",
             "the constant must have one number, or one per channel",
         ) from None
     if constant.size == 1:
-        return np.full(value.channels, float(constant.ravel()[0]))
-    stream = np.empty(prod(value.shape))
-    stream[value.positions.ravel()] = full.ravel()
-    rows = stream.reshape(-1, value.channels)
-    if np.any(rows != rows[0]):
+        return np.full(channels, float(constant.ravel()[0]))
+    # Elements that the model does not look at (of a slice) take part in nothing.
+    one: FloatArray = np.zeros(channels)
+    one[positions.ravel() % channels] = full.ravel()
+    if not np.array_equal(one[positions.ravel() % channels], full.ravel()):
         raise Unsupported("a constant that differs between pixels", "only one number per channel is possible")
-    one: FloatArray = rows[0].copy()
     return one

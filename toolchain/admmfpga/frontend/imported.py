@@ -25,6 +25,9 @@ class Import:
         layouts: per network tensor, in the shape of the ONNX tensor that its `source` names: each element's position in
             the network tensor's stream (H, W, C flattened).
         input_layout: the same for the model's input.
+        output_layout: the same for the model's output, in the network's output tensor; where operators are left to the
+            host, for the tensor that they start from.
+        weights_rounded: the weights were real numbers and were rounded here.
     """
 
     network: Network
@@ -33,6 +36,8 @@ class Import:
     warnings: list[str] = field(default_factory=list)
     layouts: Mapping[str, IntArray] = field(default_factory=dict)
     input_layout: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    output_layout: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    weights_rounded: bool = False
 
     @property
     def frame_shape(self) -> tuple[int, ...]:
@@ -54,3 +59,13 @@ class Import:
         real = np.empty((len(images), tensor.elements), dtype=np.float32)
         real[:, self.input_layout.ravel()] = images.reshape(len(images), -1)
         return tensor.quantize(real).reshape(-1, *tensor.shape)
+
+    def dequantize(self, codes: IntArray) -> npt.NDArray[np.float64]:
+        """The network's output codes, (N, *output shape), as real numbers in the shape of the model's output.
+
+        Returns:
+            (N, *shape of the ONNX output without its batch axis).
+        """
+        real = self.network.tensors[self.network.outputs[0]].dequantize(codes).reshape(len(codes), -1)
+        shape = self.output_layout.shape
+        return real[:, self.output_layout.ravel()].reshape(len(codes), *(shape[1:] if shape[:1] == (1,) else shape))

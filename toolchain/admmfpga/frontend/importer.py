@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -13,22 +14,27 @@ from onnx import numpy_helper
 from admmfpga.errors import UserError
 from admmfpga.frontend.builder import Builder
 from admmfpga.frontend.constants import evaluate, is_foldable
-from admmfpga.frontend.context import Context, NodeView, dequantized, int_type, is_plain, numpy_type
-from admmfpga.frontend.operators import AFTER_HOST, REGISTRY, handler
+from admmfpga.frontend.context import Context, NodeView, Rehearsal, dequantized, int_type, is_plain, numpy_type
+from admmfpga.frontend.operators import AFTER_HOST, HOST_OPS, REGISTRY, handler
 from admmfpga.frontend.problems import Problem, Unsupported
 from admmfpga.frontend.values import (
     Affine,
     Codes,
     Const,
-    FloatArray,
     GraphInput,
     HostOutput,
+    Joined,
+    Mapped,
     QuantConst,
     Unknown,
     Value,
     stream_positions,
 )
 from admmfpga.network import HostOp, IntArray, Network
+from admmfpga.network.types import FloatArray
+
+MOVES = frozenset({"Identity", "Squeeze", "Unsqueeze", "Cast", "Reshape", "Flatten"})
+"""What may stand between host operators and the model's output."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +42,11 @@ class Graph:
     """What the walk found.
 
     Attributes:
-        network: None if there are problems.
+        network: None if there are problems. Of a rehearsal it has the right structure and weights, and assumed scales.
+        rehearsal: what has to be quantized, if this was a rehearsal.
         layouts: per network tensor, the stream positions of its ONNX counterpart's elements.
         input_layout: stream position of each element of the model's input.
+        output_layout: stream position of each element of the model's output (of what the host starts from).
         realised: per layer, by its ONNX output: the multiplier of its requantization over the wanted ratio, (C,).
         problems: in graph order.
         warnings: what the user should know.
@@ -47,9 +55,11 @@ class Graph:
     network: Network | None
     layouts: Mapping[str, IntArray]
     input_layout: IntArray
+    output_layout: IntArray
     realised: Mapping[str, FloatArray]
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
+    rehearsal: Rehearsal | None = None
 
 
 def is_quantized(model: onnx.ModelProto) -> bool:
@@ -63,7 +73,7 @@ def import_graph(model: onnx.ModelProto, name: str, *, rehearsal: bool = False) 
     Args:
         model: as `loading.read_model` leaves it: one input and one output, batch size 1.
         name: of the network.
-        rehearsal: the model is a float model; find its problems, taking every layer's input and weights as quantized.
+        rehearsal: the model is a float model; find its problems and what has to be quantized, under assumed scales.
     """
     walk = _Walk(model, name, rehearsal)
     for node in model.graph.node:
@@ -71,12 +81,14 @@ def import_graph(model: onnx.ModelProto, name: str, *, rehearsal: bool = False) 
     network = None if walk.problems else walk.finish()
     builder = walk.context.builder
     return Graph(
-        network=None if walk.problems or rehearsal else network,
+        network=None if walk.problems else network,
         layouts=MappingProxyType(builder.layouts),
         input_layout=builder.input_layout,
+        output_layout=walk.output_layout,
         realised=MappingProxyType(builder.realised),
         problems=tuple(walk.problems),
         warnings=tuple(dict.fromkeys(builder.warnings)),
+        rehearsal=walk.context.rehearsal,
     )
 
 
@@ -84,9 +96,18 @@ class _Walk:
     def __init__(self, model: onnx.ModelProto, name: str, rehearsal: bool) -> None:
         self.model = model
         self.problems: list[Problem] = []
+        self.output_layout: IntArray = np.zeros(0, dtype=np.int64)
         self.opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
-        values: dict[str, Value] = {i.name: Const(numpy_helper.to_array(i)) for i in model.graph.initializer}
-        self.context = Context(Builder(name), values, rehearsal)
+        values: dict[str, Value] = {i.name: Const(_initializer(i)) for i in model.graph.initializer}
+        self.context = Context(
+            Builder(name),
+            values,
+            self.opset,
+            model.ir_version,
+            readers=Counter(n for node in model.graph.node if node.op_type != "Shape" for n in node.input),
+            terminal=_terminal(model),
+            rehearsal=Rehearsal() if rehearsal else None,
+        )
         self.shapes = {
             info.name: tuple(d.dim_value for d in info.type.tensor_type.shape.dim)
             for info in (*model.graph.value_info, *model.graph.output)
@@ -114,17 +135,30 @@ class _Walk:
         """Give values to a node's outputs; on a problem, note it and go on."""
         values = self.context.values
         outputs = [name for name in proto.output if name]
+        results: list[Value]
         try:
             node = NodeView(self.context, proto)
             results = self._results(node)
+            for name, result in zip(proto.output, results, strict=False):
+                if name:
+                    values[name] = result
+            if self.context.rehearsal is not None:
+                self._settle_forks([name for name in outputs if name in values])
         except Unsupported as problem:
             name = proto.name or next(iter(outputs), "")
             self.problems.append(Problem(name, proto.op_type, problem.message, problem.hint))
-            results = [self._stand_in(proto)]
-        for name, result in zip(outputs, results, strict=False):
-            values[name] = result
-        for name in outputs[len(results) :]:
-            values[name] = Unknown()
+            for index, name in enumerate(outputs):
+                values[name] = self._stand_in(proto) if index == 0 else Unknown()
+        for name in outputs:
+            values.setdefault(name, Unknown())
+
+    def _settle_forks(self, outputs: list[str]) -> None:
+        """In a rehearsal: what several nodes read is quantized once, so that it is computed once."""
+        for name in outputs:
+            value = self.context.values[name]
+            computed = isinstance(value, Mapped | Joined) or (isinstance(value, Affine) and value.layer is not None)
+            if computed and self.context.readers.get(name, 0) > 1:
+                self.context.settle(name)
 
     def _stand_in(self, proto: onnx.NodeProto) -> Value:
         """What a reported node would have given, so that the nodes behind it are checked too."""
@@ -156,7 +190,7 @@ class _Walk:
         result = method(node)
         if isinstance(result, Affine) and not result.pools:
             result = replace(result, source=node.output)
-        return [result]
+        return list(result) if isinstance(result, Sequence) else [result]
 
     def _evaluate(self, node: NodeView) -> list[np.ndarray]:
         arrays = [
@@ -171,32 +205,50 @@ class _Walk:
         value = self.context.values.get(name, Unknown())
         ops: tuple[HostOp, ...] = ()
         if isinstance(value, HostOutput):
-            ops = value.ops
-            value = value.value
+            ops, name = value.ops, value.name
+            if self.context.rehearsal is None:
+                value = value.value
+            else:
+                # The host's operators start from a tensor that may have been quantized since.
+                value = self.context.values[name]
         builder = self.context.builder
         try:
-            if not isinstance(value, Affine | Codes):
+            plain = isinstance(value, Affine) and is_plain(value)
+            if self.context.rehearsal is not None and not plain:
+                value = self.context.settle(name)
+            if not isinstance(value, Affine | Codes | Mapped | Joined):
                 raise Unsupported("it is not computed from the input by any layer", "is this the right output?")
-            if self.context.rehearsal:
-                return None
             codes = self._output_codes(value, name)
             tensor = builder.tensor(codes.tensor)
             stream = codes.positions.ravel()
-            if len(tensor.shape) == 3 and codes.positions.ndim != 4:
-                if not np.array_equal(stream, np.arange(stream.size)):
-                    raise Unsupported("an image is flattened after the last layer", "leave flattening to the host")
+            canonical = np.array_equal(stream, np.arange(tensor.elements))
+            if codes.positions.ndim == 4 and len(tensor.shape) == 3:
+                canonical = np.array_equal(np.sort(stream), np.arange(tensor.elements))
+            if canonical and codes.positions.ndim != 4:
+                self.output_layout = codes.positions
                 return self._named(builder.flattened(codes.tensor), ops)
-            if len(tensor.shape) == 1 and not np.array_equal(stream, np.arange(stream.size)):
-                raise Unsupported("a vector is reordered after the last layer", "leave reordering to the host")
-            return self._named(codes.tensor, ops)
+            if canonical:
+                self.output_layout = codes.positions
+                return self._named(codes.tensor, ops)
+            shape: tuple[int, ...] = (codes.positions.size,)
+            if codes.positions.ndim == 4 and len(codes.positions) == 1:
+                shape = (*codes.positions.shape[2:], codes.positions.shape[1])
+            self.output_layout = stream_positions(shape).reshape(codes.positions.shape)
+            index = np.empty(codes.positions.size, dtype=np.int64)
+            index[self.output_layout.ravel()] = stream
+            moved = builder.moved(codes.tensor, index, shape, "Reorder")
+            builder.claim(moved, name, self.output_layout)
+            return self._named(moved, ops)
         except Unsupported as problem:
             self.problems.append(Problem(name, "output", problem.message, problem.hint))
             return None
 
-    def _output_codes(self, value: Affine | Codes, name: str) -> Codes:
+    def _output_codes(self, value: Affine | Codes | Mapped | Joined, name: str) -> Codes:
         if isinstance(value, Codes):
             return value
         builder = self.context.builder
+        if isinstance(value, Mapped | Joined):
+            raise Unsupported("it is not quantized", "end the model with QuantizeLinear, DequantizeLinear")
         if value.layer is not None:
             return builder.raw(value, name)
         tensor = builder.tensor(value.tensor)
@@ -208,6 +260,26 @@ class _Walk:
         builder = self.context.builder
         builder.network.host_ops = ops
         return builder.finish(tensor)
+
+
+def _initializer(tensor: onnx.TensorProto) -> np.ndarray:
+    array: np.ndarray = numpy_helper.to_array(tensor)
+    return array
+
+
+def _terminal(model: onnx.ModelProto) -> frozenset[str]:
+    """Tensors from which only moves and host operators lead to the output, and nothing else."""
+    producers = {name: node for node in model.graph.node for name in node.output if name}
+    readers = Counter(name for node in model.graph.node for name in node.input)
+    found: set[str] = set()
+    name = model.graph.output[0].name
+    while readers.get(name, 0) <= (1 if found else 0):
+        found.add(name)
+        node = producers.get(name)
+        if node is None or node.op_type not in HOST_OPS | MOVES or not node.input:
+            break
+        name = node.input[0]
+    return frozenset(found)
 
 
 def _constant(node: NodeView) -> np.ndarray:

@@ -135,7 +135,8 @@ def _one_input_one_output(model: onnx.ModelProto, path: Path) -> None:
 
 def _check_operators(model: onnx.ModelProto) -> None:
     """The checker stops at the first operator without a schema; this lists them all."""
-    from admmfpga.frontend.operators import HINTS, REGISTRY
+    from admmfpga.frontend.operators import supported
+    from admmfpga.frontend.operators.hints import HINTS
 
     opset = next(o.version for o in model.opset_import if o.domain in ONNX_DOMAINS)
     if opset > onnx.defs.onnx_opset_version():
@@ -145,14 +146,13 @@ def _check_operators(model: onnx.ModelProto) -> None:
         )
     strange = [n for n in model.graph.node if n.domain in ONNX_DOMAINS and not onnx.defs.has(n.op_type)]
     if strange:
-        supported = "supported are " + ", ".join(sorted(REGISTRY))
         raise UnsupportedModelError(
             [
                 Problem(
                     n.name or next(iter(n.output), ""),
                     n.op_type,
                     "ONNX has no such operator",
-                    HINTS.get(n.op_type, supported),
+                    HINTS.get(n.op_type, supported()),
                 )
                 for n in strange
             ]

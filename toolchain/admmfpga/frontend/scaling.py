@@ -7,9 +7,9 @@ from math import ceil, floor, frexp
 import numpy as np
 
 from admmfpga.frontend.problems import Unsupported
-from admmfpga.frontend.values import FloatArray
 from admmfpga.network import IntArray, IntType, Requantization, fixed_point, round_shift
 from admmfpga.network.requantization import MAX_MULTIPLIER_BITS, MULTIPLIER_BITS
+from admmfpga.network.types import FloatArray
 
 WIDEST_SUM_BITS = 62
 """(acc + bias) * multiplier must fit the reference's 64-bit integers with room for rounding."""

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from admmfpga.frontend.values import FloatArray
+from admmfpga.network.types import FloatArray
 
 
 def snap_scales(model: onnx.ModelProto, realised: Mapping[str, FloatArray]) -> onnx.ModelProto:

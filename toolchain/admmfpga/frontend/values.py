@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from admmfpga.frontend.layers import Layer
 from admmfpga.frontend.problems import Unsupported
 from admmfpga.network import HostOp, IntArray
-
-FloatArray = npt.NDArray[np.float64]
+from admmfpga.network.types import FloatArray
 
 
 def stream_positions(shape: tuple[int, ...]) -> IntArray:
@@ -102,25 +102,7 @@ class Pool:
     strides: tuple[int, int]
     pads: tuple[int, int, int, int]
     source: str
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """A convolution or matrix product whose requantization is not known yet.
-
-    Attributes:
-        name: of the ONNX node.
-        weights: (O, KH, KW, I) or (O, I) integers.
-        strides, pads, pad_value: as network.Conv; ignored for matrix products.
-        output: ONNX name of what it computes.
-    """
-
-    name: str
-    weights: IntArray
-    strides: tuple[int, int] = (1, 1)
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
-    pad_value: int = 0
-    output: str = ""
+    dilations: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +110,7 @@ class Affine:
     """Real numbers that are a scaled integer: real = clip(scale * (acc + correction) + offset, low, high), then pools.
 
     Attributes:
-        tensor: the network tensor it is computed from.
+        tensor: the network tensor it is computed from (the first, if there are several).
         layer: what computes `acc` from the tensor; None: acc is the tensor's codes themselves.
         shape: of `acc` after the pools, (H, W, C) or (C,).
         positions: of the ONNX tensor's elements in that shape.
@@ -159,6 +141,17 @@ class Affine:
     def clipped(self) -> bool:
         return self.low > -inf or self.high < inf
 
+    def spread(self, channels: int) -> Affine:
+        """The same numbers for another number of channels, where all channels are alike."""
+        if channels == len(self.scale):
+            return self
+        return replace(
+            self,
+            scale=np.full(channels, self.scale[0]),
+            offset=np.full(channels, self.offset[0]),
+            correction=np.full(channels, self.correction[0]),
+        )
+
     def affine(self, factor: FloatArray, shift: FloatArray) -> Affine:
         """After multiplication and addition of constants per channel.
 
@@ -185,10 +178,53 @@ class Affine:
 
 
 @dataclass(frozen=True, eq=False)
-class HostOutput:
-    """What the host computes from the last tensor."""
+class Mapped:
+    """Real numbers that are a function of a tensor's codes, one by one.
 
-    value: Affine | Codes
+    Attributes:
+        tensor: the network tensor.
+        shape: of that tensor.
+        positions: of the ONNX tensor's elements in it.
+        table: (1, 2**bits) real values by code, least code first; (C, 2**bits) for a function per channel.
+        source: name of the ONNX tensor that these numbers are.
+    """
+
+    tensor: str
+    shape: tuple[int, ...]
+    positions: IntArray
+    table: npt.NDArray[np.float32]
+    source: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """Tensors behind each other that do not share a scale yet (what Concat returns).
+
+    Attributes:
+        parts: computed values.
+        axis: of the ONNX tensor.
+        positions: of the ONNX tensor's elements, numbered from 0 in its own order (there is no stream yet).
+        source: name of the ONNX tensor.
+    """
+
+    parts: tuple[Affine | Mapped, ...]
+    axis: int
+    positions: IntArray
+    source: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class HostOutput:
+    """What the host computes from the last tensor.
+
+    Attributes:
+        value: of the tensor that the host's operators start from.
+        name: ONNX name of that tensor.
+        ops: the host's operators.
+    """
+
+    value: Affine | Codes | Mapped | Joined
+    name: str
     ops: tuple[HostOp, ...]
 
 
@@ -197,5 +233,7 @@ class Unknown:
     """Result of a node that is already reported; what reads it is not reported again."""
 
 
-Dynamic = GraphInput | Codes | Affine
-Value = Const | QuantConst | GraphInput | Codes | Affine | HostOutput | Unknown
+Dynamic = GraphInput | Codes | Affine | Mapped | Joined
+"""What is computed from the input."""
+
+Value = Const | QuantConst | GraphInput | Codes | Affine | Mapped | Joined | HostOutput | Unknown

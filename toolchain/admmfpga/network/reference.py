@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
-from admmfpga.network.graph import Conv, Dense, Flatten, MaxPool, Network, Node, Rescale
+from admmfpga.network.graph import (
+    Add,
+    AveragePool,
+    Concat,
+    Conv,
+    Dense,
+    Flatten,
+    LocalResponseNorm,
+    Lookup,
+    MaxPool,
+    Multiply,
+    Network,
+    Node,
+    Pad,
+    Reorder,
+    Rescale,
+    Resize,
+    padded_size,
+    taps_inside,
+    window_extent,
+)
 from admmfpga.network.ranges import accumulator_range
 from admmfpga.network.types import IntArray, IntType, Tensor
 
@@ -51,19 +73,45 @@ def _run_chunk(network: Network, frames: IntArray, wanted: tuple[str, ...]) -> d
 
 
 def run_node(node: Node, inputs: list[IntArray], source: Tensor) -> IntArray:
-    """Output codes of one node. Arrays are (N, *shape)."""
+    """Output codes of one node. Arrays are (N, *shape).
+
+    Args:
+        source: the node's first input.
+    """
     x = inputs[0]
     match node:
         case Conv():
-            windows = im2col(x, node.kernel, node.strides, node.pads, node.pad_value)
-            return node.requantization.apply(exact_matmul(windows, node.matrix, source.dtype))
+            return node.requantization.apply(_convolution(x, node, source.dtype))
         case Dense():
             return node.requantization.apply(exact_matmul(x, node.matrix, source.dtype))
         case MaxPool():
-            windows = im2col(x, node.kernel, node.strides, node.pads, source.dtype.min)
-            taps = node.kernel[0] * node.kernel[1]
-            best: IntArray = windows.reshape(*windows.shape[:-1], taps, x.shape[-1]).max(axis=-2)
+            best: IntArray = np.maximum.reduce(
+                list(_taps(x, node.kernel, node.strides, node.pads, node.dilations, source.dtype.min))
+            )
             return best
+        case AveragePool():
+            return _average(x, node, source)
+        case Add():
+            total = sum(factor * codes for factor, codes in zip(node.multipliers, inputs, strict=True))
+            return node.requantization.apply(np.asarray(total))
+        case Multiply():
+            first, second = (codes - zero for codes, zero in zip(inputs, node.zero_points, strict=True))
+            return node.requantization.apply(first * second)
+        case Lookup():
+            entries = x - source.dtype.min
+            if len(node.table) == 1:
+                return np.asarray(node.table[0][entries])
+            return np.asarray(node.table[np.arange(len(node.table)), entries])
+        case LocalResponseNorm():
+            return _local_response(x, node)
+        case Concat():
+            return np.concatenate(inputs, axis=node.axis + 1)
+        case Pad():
+            return _padded(x, node)
+        case Resize():
+            return x.repeat(node.factors[0], axis=1).repeat(node.factors[1], axis=2)
+        case Reorder():
+            return x.reshape(len(x), -1)[:, node.index].reshape(len(x), *node.shape)
         case Rescale():
             return node.requantization.apply(x)
         case Flatten():
@@ -71,15 +119,91 @@ def run_node(node: Node, inputs: list[IntArray], source: Tensor) -> IntArray:
     raise AssertionError(f"unknown node type {type(node).__name__}")
 
 
+def _convolution(x: IntArray, node: Conv, source: IntType) -> IntArray:
+    """Accumulators, (N, OH, OW, O)."""
+    rows, columns = node.weights.shape[0], node.weights.shape[3]
+    if node.depthwise:
+        acc: IntArray = np.zeros(1, dtype=np.int64)
+        filters = node.weights.reshape(node.groups, rows // node.groups, -1)
+        for tap, view in enumerate(_taps(x, node.kernel, node.strides, node.pads, node.dilations, node.pad_value)):
+            acc = acc + view[..., None] * filters[:, :, tap]
+        return acc.reshape(*acc.shape[:3], rows)
+    parts = []
+    for group in range(node.groups):
+        channels = x[..., group * columns : (group + 1) * columns]
+        matrix = node.matrix[group * rows // node.groups : (group + 1) * rows // node.groups]
+        windows = im2col(channels, node.kernel, node.strides, node.pads, node.pad_value, node.dilations)
+        parts.append(exact_matmul(windows, matrix, source))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+
+def _average(x: IntArray, node: AveragePool, source: Tensor) -> IntArray:
+    taps = _taps(x, node.kernel, node.strides, node.pads, node.dilations, node.pad_value)
+    acc = np.asarray(sum(taps))
+    if not node.edge_multipliers:
+        return node.requantization.apply(acc)
+    inside = taps_inside((source.shape[0], source.shape[1]), node)
+    multiplier = np.empty((*inside.shape, source.channels), dtype=np.int64)
+    for count in np.unique(inside):
+        multiplier[inside == count] = node.edge_multipliers.get(int(count), node.requantization.multiplier)
+    return node.requantization.apply(acc, multiplier)
+
+
+def _local_response(x: IntArray, node: LocalResponseNorm) -> IntArray:
+    squares = np.square(x - node.zero_point)
+    energy = np.zeros_like(squares)
+    channels = x.shape[-1]
+    for distance in range(-node.before, node.after + 1):
+        first, last = max(0, -distance), min(channels, channels - distance)
+        if first < last:
+            energy[..., first:last] += squares[..., first + distance : last + distance]
+    entry = np.minimum(energy >> node.table_shift, len(node.table) - 1)
+    return node.requantization.apply(x, node.table[entry])
+
+
+def _padded(x: IntArray, node: Pad) -> IntArray:
+    height, width = padded_size((x.shape[1], x.shape[2]), node.pads, node.spacing)
+    result = np.full((len(x), height, width, x.shape[3]), node.pad_value, dtype=np.int64)
+    top, left, bottom, right = node.pads
+    result[:, top : height - bottom : node.spacing[0], left : width - right : node.spacing[1]] = x
+    return result
+
+
+def _taps(
+    x: IntArray,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilations: tuple[int, int],
+    pad_value: int,
+) -> Iterator[IntArray]:
+    """Tap by tap, the pixels that all windows have there: kernel rows times columns arrays (N, OH, OW, C)."""
+    top, left, bottom, right = pads
+    if any(pads):
+        x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=pad_value)
+    extent = window_extent(kernel, dilations)
+    rows, columns = x.shape[1] - extent[0] + 1, x.shape[2] - extent[1] + 1
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            y, z = i * dilations[0], j * dilations[1]
+            yield x[:, y : y + rows : strides[0], z : z + columns : strides[1]]
+
+
 def im2col(
-    x: IntArray, kernel: tuple[int, int], strides: tuple[int, int], pads: tuple[int, int, int, int], pad_value: int
+    x: IntArray,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    pad_value: int,
+    dilations: tuple[int, int] = (1, 1),
 ) -> IntArray:
     """Windows of an image as GEMM columns: (N, H, W, C) -> (N, OH, OW, KH*KW*C), channels innermost."""
     top, left, bottom, right = pads
     if any(pads):
         x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=pad_value)
-    view = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(1, 2))  # N, H', W', C, KH, KW
-    view = view[:, :: strides[0], :: strides[1]].transpose(0, 1, 2, 4, 5, 3)
+    extent = window_extent(kernel, dilations)
+    view = np.lib.stride_tricks.sliding_window_view(x, extent, axis=(1, 2))  # N, H', W', C, KH, KW
+    view = view[:, :: strides[0], :: strides[1], :, :: dilations[0], :: dilations[1]].transpose(0, 1, 2, 4, 5, 3)
     return view.reshape(*view.shape[:3], -1)
 
 
@@ -106,7 +230,7 @@ def _largest_matrix_bytes(network: Network) -> int:
     for node in network.nodes:
         output = network.output_of(node)
         columns = 1
-        if isinstance(node, Conv | MaxPool):
-            columns = node.kernel[0] * node.kernel[1] * network.input_of(node).channels
+        if isinstance(node, Conv) and not node.depthwise:
+            columns = node.matrix.shape[1]
         sizes.append(output.elements + output.elements // output.channels * columns)
     return 8 * max(sizes)

@@ -62,9 +62,14 @@ class Requantization:
         assert 0 <= self.shift < 62, self.shift
         assert np.all(self.multiplier >= 0)
 
-    def apply(self, acc: IntArray) -> IntArray:
-        """Requantize accumulators of shape (..., C)."""
-        rounded = round_shift((acc + self.bias) * self.multiplier, self.shift)
+    def apply(self, acc: IntArray, multiplier: IntArray | None = None) -> IntArray:
+        """Requantize accumulators of shape (..., C).
+
+        Args:
+            multiplier: of each accumulator, where it is not the same for a whole channel.
+        """
+        factor = self.multiplier if multiplier is None else multiplier
+        rounded = round_shift((acc + self.bias) * factor, self.shift)
         return np.clip(rounded + self.zero_point, self.low, self.high)
 
     @property

@@ -131,19 +131,22 @@ class Maker:
         return path
 
 
-def check(made: Maker, output: str, folder: Path, *, exact: bool = False, **options: Any) -> Import:
+def check(
+    made: Maker, output: str, folder: Path, *, exact: bool = False, isolated: bool = False, **options: Any
+) -> Import:
     """Import the model and compare every layer with ONNX Runtime.
 
     At most one value in a thousand (and two more, for small models) may differ, by one step; none if `exact`.
     """
     imported = load(made.save(folder / "made.onnx", output, **options))
     imported.network.verify()
-    agree(imported, made.images, exact=exact)
+    agree(imported, made.images, exact=exact, isolated=isolated)
     return imported
 
 
-def agree(imported: Import, images: Array, *, exact: bool = False) -> list[LayerAgreement]:
-    agreements = compare_with_onnxruntime(imported, images)
+def agree(imported: Import, images: Array, *, exact: bool = False, isolated: bool = False) -> list[LayerAgreement]:
+    """As `check`; isolated: each layer gets ONNX Runtime's inputs (behind a sum or table, one step becomes several)."""
+    agreements = compare_with_onnxruntime(imported, images, isolated=isolated)
     assert agreements
     assert max(a.max_step for a in agreements) <= (0 if exact else 1), agreements
     # A difference in one layer moves many values of the next by part of a step, so the bound is over all layers.

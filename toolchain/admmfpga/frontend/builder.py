@@ -214,8 +214,12 @@ class Builder:
         onnx_positions = np.concatenate(positions, axis)
         return Codes(self._append(node, result, onnx_positions), onnx_positions)
 
-    def narrowed(self, tensor: str, low: int, high: int) -> str:
-        """A tensor's codes clipped to a narrower type: free in the layer that computes them, if unread."""
+    def narrowed(self, tensor: str, low: int, high: int, name: str) -> str:
+        """A tensor's codes clipped to a narrower type: free in the layer that computes them, if unread.
+
+        Args:
+            name: ONNX name of the clipped codes.
+        """
         source = self.tensor(tensor)
         dtype = IntType.holding(low, high) if low >= 0 else IntType.signed_holding(low, high)
         if (low, high) == (source.dtype.min, source.dtype.max):
@@ -223,18 +227,18 @@ class Builder:
         producer = self.network.producer(tensor)
         free = not self.network.consumers(tensor)
         if free and producer is None and (low, high) == (dtype.min, dtype.max):
-            self.network.tensors[tensor] = replace(source, dtype=dtype)
-            return tensor
-        if free and producer is not None and (requantization_of(producer) or isinstance(producer, Lookup)):
+            pass
+        elif free and producer is not None and (requantization_of(producer) or isinstance(producer, Lookup)):
             at = self.network.nodes.index(producer)
             self.network.nodes[at] = _clipped_node(producer, low, high, dtype)
         elif free and isinstance(producer, MaxPool):
-            self.narrowed(producer.inputs[0], low, high)
+            self.narrowed(producer.inputs[0], low, high, "")
         else:
             codes = np.arange(source.dtype.min, source.dtype.max + 1)
-            mapped = Mapped(tensor, source.shape, self.layouts[tensor], np.zeros((1, 1), np.float32), source.source)
+            mapped = Mapped(tensor, source.shape, self.layouts[tensor], np.zeros((1, 1), np.float32), name)
             return self.looked_up(mapped, np.clip(codes, low, high)[None], replace(source, dtype=dtype))
-        self.network.tensors[tensor] = replace(source, dtype=dtype)
+        # Import.quantize saturates to the type of an input.
+        self.network.tensors[tensor] = replace(source, dtype=dtype, source=name or source.source)
         return tensor
 
     def looked_up(self, value: Mapped, table: IntArray, target: Tensor) -> str:
@@ -381,6 +385,8 @@ class Builder:
 
     def claim(self, tensor: str, source: str, positions: IntArray) -> None:
         """Note the ONNX tensor that has these codes, unless one is known already."""
+        if positions.size != self.tensor(tensor).elements or not _is_permutation(positions):
+            return  # only a part of the tensor, or parts of it twice
         if source and (not self.tensor(tensor).source or tensor in self._provisional):
             self.network.tensors[tensor] = replace(self.tensor(tensor), source=source)
             self.layouts[tensor] = positions
@@ -388,7 +394,7 @@ class Builder:
 
     def _settled(self, layer: Layer, value: Affine, target: float | None) -> tuple[Layer, Affine]:
         """With the integers that depend on the output's scale."""
-        found = layer.settled(value.scale, target)
+        found = layer.settled(self.tensor, value.scale, target)
         if found is None:
             return layer, value
         layer, scale, correction = found
@@ -439,6 +445,11 @@ class Builder:
             raise Unsupported(
                 "adds a constant behind an average that does not count padding", "quantize between the two"
             )
+        if layer is None and given.bits <= 8 and _rounding(value.offset / scale, step) > NOTABLE_STEPS:
+            # Codes are coarse steps to round an offset to; a table is not.
+            mapped = value.tabulated(given)
+            target = Tensor("", value.shape, dtype, np.array(scale), zero_point)
+            return self.looked_up(mapped, target.quantize(mapped.table), target)
         offset, lost = whole_offsets(value.offset / scale, step)
         if lost > NOTABLE_STEPS:
             self.warnings.append(f"{value.source}: the bias is rounded by up to {lost:.3f} output steps")
@@ -499,6 +510,18 @@ class Builder:
         self.network.tensors[tensor.name] = tensor
         self.layouts[tensor.name] = positions
         return tensor.name
+
+
+def _is_permutation(positions: IntArray) -> bool:
+    seen = np.zeros(positions.size, dtype=bool)
+    seen[positions.ravel()] = True
+    return bool(seen.all())
+
+
+def _rounding(offset: FloatArray, step: FloatArray) -> float:
+    """Greatest error of an offset rounded to whole steps, in output steps."""
+    exact = offset / step
+    return float(np.max(np.abs(exact - np.rint(exact)) * step))
 
 
 def _clipped_node(node: Node, low: int, high: int, dtype: IntType) -> Node:

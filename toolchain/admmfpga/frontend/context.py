@@ -147,7 +147,7 @@ class Context:
             dtype = tensors(value.tensor).dtype
             ends = [np.full(value.channels, dtype.min), np.full(value.channels, dtype.max)]
         else:
-            found = value.layer.settled(value.scale, None)
+            found = value.layer.settled(tensors, value.scale, None)
             layer = value.layer
             if found is not None:
                 layer, scale, correction = found

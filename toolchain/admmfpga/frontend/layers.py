@@ -27,6 +27,7 @@ from admmfpga.network import (
     Requantization,
     Tensor,
     fixed_point,
+    round_shift,
 )
 from admmfpga.network.graph import taps_inside
 from admmfpga.network.ranges import accumulator_range
@@ -70,10 +71,13 @@ class Layer(ABC):
         """
         raise Unsupported("a negative factor behind it", "fold it into a Conv or Gemm")
 
-    def settled(self, scale: FloatArray, target: float | None) -> tuple[Layer, FloatArray, IntArray] | None:
+    def settled(
+        self, tensors: Tensors, scale: FloatArray, target: float | None
+    ) -> tuple[Layer, FloatArray, IntArray] | None:
         """Layers whose integers depend on the output's scale: the layer with them, its scale and correction.
 
         Args:
+            tensors: of the network.
             scale: (C,) what the result is multiplied by.
             target: the output's scale; None for accumulators that nothing quantizes.
         """
@@ -219,13 +223,16 @@ class SumLayer(Layer):
             return super().negated(channels)
         return replace(self, multipliers=-self.multipliers)
 
-    def settled(self, scale: FloatArray, target: float | None) -> tuple[Layer, FloatArray, IntArray]:
+    def settled(self, tensors: Tensors, scale: FloatArray, target: float | None) -> tuple[Layer, FloatArray, IntArray]:
         """One multiplier a branch, so that nothing but a shift is left when all channels are scaled alike."""
         uniform = target is not None and np.ptp(scale) == 0 and scale[0] != 0
         factor = float(scale[0]) / target if uniform and target is not None else 1.0
         largest = float(np.max(np.abs(self.steps)))
         wanted = self.steps * factor if uniform else self.steps / largest
         multipliers, shift = _branch_multipliers(wanted)
+        types = [tensors(name).dtype for name in self.inputs]
+        if uniform and target is not None and len(types) == 2 and max(dtype.bits for dtype in types) <= 8:
+            multipliers, shift = self._best_pair(types, scale[0], target, multipliers, shift)
         unit = 2.0**-shift / factor if uniform else largest * 2.0**-shift
         correction = -int(np.sum(multipliers * self.zero_points))
         return (
@@ -233,6 +240,38 @@ class SumLayer(Layer):
             np.asarray(scale * unit, dtype=np.float64),
             np.full(len(scale), correction, dtype=np.int64),
         )
+
+    def _best_pair(
+        self, types: list[IntType], scale: float, target: float, multipliers: IntArray, shift: int
+    ) -> tuple[IntArray, int]:
+        """Of the multipliers around the nearest ones, those that agree with floating point on most pairs of codes.
+
+        Ratios between calibrated scales are often within float rounding of a short fraction, which makes ties of many
+        pairs; see `scaling.rescaling`.
+        """
+        codes = [np.arange(t.min, t.max + 1) - z for t, z in zip(types, self.zero_points, strict=True)]
+        real = [c.astype(np.float32) * np.float32(s) for c, s in zip(codes, self.steps, strict=True)]
+        summed = (real[0][:, None] + real[1][None]) * np.float32(scale)
+        expected = np.rint(summed / np.float32(target)).astype(np.int64)
+        ratio = self.steps * scale / target
+
+        def wrong(pair: IntArray, at: int) -> int:
+            total = codes[0][:, None] * pair[0] + codes[1][None] * pair[1]
+            return int(np.count_nonzero(round_shift(total, at) != expected))
+
+        best = (wrong(multipliers, shift), multipliers, shift)
+        most = MULTIPLIER_BITS - frexp(float(np.max(np.abs(ratio))))[1]
+        for at in range(min(max(most, 0), 61), max(most - 3, -1), -1):
+            nearest = np.rint(ratio * 2.0**at).astype(np.int64)
+            for first in (0, -1, 1):
+                for second in (0, -1, 1):
+                    if best[0] * 10000 < expected.size:
+                        return best[1], best[2]
+                    pair = nearest + np.array([first, second])
+                    if np.all(np.abs(pair) < 2**MULTIPLIER_BITS):
+                        found = wrong(pair, at)
+                        best = min(best, (found, pair, at), key=lambda b: b[0])
+        return best[1], best[2]
 
 
 def _branch_multipliers(ratio: FloatArray) -> tuple[IntArray, int]:
@@ -272,7 +311,7 @@ class ProductLayer(Layer):
         return Multiply(name, self.inputs, f"{name}_out", self.zero_points, requantization)
 
 
-TABLE_ERROR = 2.0**-9
+TABLE_ERROR = 2.0**-12
 """Greatest relative error that the steps of a table of factors may add."""
 
 LARGEST_TABLE = 1 << 14
@@ -315,7 +354,7 @@ class ResponseLayer(Layer):
         shift = 0
         while most >> shift >= LARGEST_TABLE or (most >> shift > 16 and steepest * 2.0**shift / 2 < TABLE_ERROR / 2):
             shift += 1
-        if steepest * 2.0**shift / 2 > 8 * TABLE_ERROR and shift:
+        if steepest * 2.0**shift / 2 > 2.0**-7 and shift:
             raise Unsupported("its factor changes too fast for a table", "retrain with BatchNormalization in its place")
         energy = np.arange((most >> shift) + 1, dtype=np.float64) * 2.0**shift + (2.0**shift - 1) / 2
         base: FloatArray = self.bias + slope * energy

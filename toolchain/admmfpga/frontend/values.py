@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from admmfpga.frontend.layers import Layer
 from admmfpga.frontend.problems import Unsupported
-from admmfpga.network import HostOp, IntArray
+from admmfpga.network import HostOp, IntArray, IntType
 from admmfpga.network.types import FloatArray
 
 
@@ -140,6 +140,21 @@ class Affine:
     @property
     def clipped(self) -> bool:
         return self.low > -inf or self.high < inf
+
+    def tabulated(self, dtype: IntType) -> Mapped:
+        """The same numbers by code; only without a layer.
+
+        Args:
+            dtype: of the tensor.
+        """
+        assert self.layer is None
+        codes = np.arange(dtype.min, dtype.max + 1)
+        alike = not np.ptp(self.scale) and not np.ptp(self.offset) and not np.ptp(self.correction)
+        pick = slice(0, 1) if alike else slice(None)
+        scale, offset = self.scale[pick, None].astype(np.float32), self.offset[pick, None].astype(np.float32)
+        real = (codes + self.correction[pick, None]).astype(np.float32) * scale + offset
+        clipped = np.clip(real, np.float32(self.low), np.float32(self.high)).astype(np.float32)
+        return Mapped(self.tensor, self.shape, self.positions, clipped, self.source)
 
     def spread(self, channels: int) -> Affine:
         """The same numbers for another number of channels, where all channels are alike."""

@@ -32,7 +32,8 @@ def compact(network: Network) -> Network:
     """The network without constant and unread channels; shapes and types of inputs and outputs stay.
 
     A constant channel in front of a padded convolution stays if its code is not the padding's: what it contributes
-    differs at the edges. A layer keeps at least one channel.
+    differs at the edges. A layer keeps at least one channel. Grouped convolutions and what joins branches keep all
+    channels, and so does what they read.
 
     Returns:
         a verified network with the same result; `network` itself if there is nothing to take out.
@@ -67,7 +68,7 @@ def _fold_constants(network: Network) -> Network:
 def _fold_node(network: Network, node: Node, source: _Constants) -> tuple[Node, _Constants]:
     tensor = network.input_of(node)
     match node:
-        case Conv() | Dense():
+        case Conv() | Dense() if not _keeps_all(node):
             # Where the padding's code is the constant too, every position sees the same.
             same = source.known
             if isinstance(node, Conv) and any(node.pads):
@@ -93,7 +94,7 @@ def _fold_node(network: Network, node: Node, source: _Constants) -> tuple[Node, 
         case Flatten():
             positions = tensor.elements // tensor.channels
             return node, _Constants(np.tile(source.known, positions), np.tile(source.codes, positions))
-    raise AssertionError(f"unknown node type {type(node).__name__}")
+    return node, _none(network.output_of(node).channels)
 
 
 def _between(rule: Requantization, low: IntArray, high: IntArray) -> _Constants:
@@ -114,15 +115,21 @@ def _kept_channels(network: Network) -> dict[str, BoolArray]:
     read = {name: np.zeros(tensor.channels, dtype=bool) for name, tensor in network.tensors.items()}
     for name in (*network.inputs, *network.outputs):
         read[name][:] = True
+    for node in network.nodes:
+        if _keeps_all(node):
+            for name in (*node.inputs, node.output):
+                read[name][:] = True
     for node in reversed(network.nodes):
         rows = read[node.output]
+        if _keeps_all(node):
+            continue
         if not rows.any():
             rows[0] = True
         read[node.inputs[0]] |= _reads(network, node, rows)
     # What only hands channels on hands on all that it gets: the frame's own, and those of which a flattened element is
     # read.
     for node in network.nodes:
-        if not isinstance(node, Conv | Dense):
+        if not isinstance(node, Conv | Dense) and not _keeps_all(node):
             source = network.input_of(node)
             copies = network.output_of(node).channels // source.channels
             read[node.output] = np.tile(read[source.name], copies)
@@ -139,6 +146,13 @@ def _reads(network: Network, node: Node, rows: BoolArray) -> BoolArray:
             some: BoolArray = np.logical_or.reduce(rows.reshape(-1, network.input_of(node).channels))
             return some
     return rows
+
+
+def _keeps_all(node: Node) -> bool:
+    """Whether a node's channels depend on each other in ways that nothing here looks into."""
+    if isinstance(node, Conv):
+        return node.groups > 1
+    return not isinstance(node, Dense | MaxPool | Rescale | Flatten)
 
 
 def _cut_tensor(tensor: Tensor, kept: BoolArray) -> Tensor:

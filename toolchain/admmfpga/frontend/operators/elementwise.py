@@ -7,10 +7,10 @@ from math import inf, prod
 
 import numpy as np
 
-from admmfpga.frontend.context import NodeView, is_plain, per_channel
+from admmfpga.frontend.context import NodeView, channel_constant, is_plain, per_channel
 from admmfpga.frontend.layers import ProductLayer, SumLayer
 from admmfpga.frontend.operators.quantization import clipped_codes
-from admmfpga.frontend.operators.tables import same_codes, table, unary
+from admmfpga.frontend.operators.tables import mapped, same_codes, table, unary
 from admmfpga.frontend.problems import Unsupported
 from admmfpga.frontend.values import (
     Affine,
@@ -133,7 +133,7 @@ def batch_normalization(node: NodeView) -> Value:
         raise Unsupported("its parameters differ in length", "the file is damaged")
     factor = gamma / np.sqrt(variance + epsilon)
     shape = (1, -1, *[1] * (x.positions.ndim - 2))
-    return _affine(node, x, factor.reshape(shape), (beta - mean_ * factor).reshape(shape))
+    return _affine(node, x, factor.reshape(shape), (beta - mean_ * factor).reshape(shape), evaluated=False)
 
 
 def _operands(node: NodeView, *, settle: bool = False) -> list[Value | None]:
@@ -165,10 +165,21 @@ def _with_constant(node: NodeView) -> tuple[Affine | GraphInput | Mapped, FloatA
     return _affine_operand(node, 1 if swapped else 0), node.constant(0 if swapped else 1, "constant operand"), swapped
 
 
-def _affine(node: NodeView, x: Affine | GraphInput | Mapped, factor: FloatArray, shift: FloatArray) -> Value:
-    """factor * x + shift."""
+def _affine(
+    node: NodeView,
+    x: Affine | GraphInput | Mapped,
+    factor: FloatArray,
+    shift: FloatArray,
+    *,
+    evaluated: bool = True,
+) -> Value:
+    """factor * x + shift.
+
+    Args:
+        evaluated: where it becomes a table, ONNX Runtime may compute the node's own operator for it.
+    """
     if isinstance(x, Mapped):
-        return table(node, [x if v is not None and not isinstance(v, Const | QuantConst) else v for v in node.inputs])
+        return _tabled(node, x, factor, shift, evaluated)
     index = next(i for i, v in enumerate(node.inputs) if not isinstance(v, Const | QuantConst))
     rehearsal = node.context.rehearsal is not None
     if isinstance(x, GraphInput):
@@ -183,19 +194,20 @@ def _affine(node: NodeView, x: Affine | GraphInput | Mapped, factor: FloatArray,
     if shape != x.positions.shape and prod(shape) == x.positions.size:
         x = replace(x, positions=x.positions.reshape(shape))  # leading axes of length 1
     try:
-        return _folded(node, x, factor, shift)
+        return _folded(node, x, factor, shift, evaluated)
     except Unsupported:
         # What a layer cannot fold can be done to its codes.
         if not rehearsal or x.layer is None:
             raise
     settled = node.activation(index)
-    return _folded(node, replace(settled, positions=settled.positions.reshape(shape)), factor, shift)
+    settled = replace(settled, positions=settled.positions.reshape(shape))
+    return _folded(node, settled, factor, shift, evaluated)
 
 
-def _folded(node: NodeView, x: Affine, factor: FloatArray, shift: FloatArray) -> Value:
+def _folded(node: NodeView, x: Affine, factor: FloatArray, shift: FloatArray, evaluated: bool) -> Value:
     uniform = np.ptp(factor) == 0 and np.ptp(shift) == 0
     if x.layer is None and uniform and (factor.flat[0] <= 0 or (x.clipped and np.ptp(x.scale))):
-        return table(node, [v if v is None or isinstance(v, Const | QuantConst) else x for v in node.inputs])
+        return _tabled(node, mapped(node, x), factor, shift, evaluated)
     try:
         factors, shifts = per_channel(factor, x), per_channel(shift, x)
     except Unsupported:
@@ -204,8 +216,15 @@ def _folded(node: NodeView, x: Affine, factor: FloatArray, shift: FloatArray) ->
         x = node.vector(x)  # as a vector, every element is a channel
         factors, shifts = per_channel(factor, x), per_channel(shift, x)
     if x.layer is None and (x.clipped or np.any(factors <= 0)):
-        return table(node, [x if v is not None and not isinstance(v, Const | QuantConst) else v for v in node.inputs])
+        return _tabled(node, mapped(node, x), factor, shift, evaluated)
     return _changed(x.affine(factors, shifts))
+
+
+def _tabled(node: NodeView, x: Mapped, factor: FloatArray, shift: FloatArray, evaluated: bool) -> Mapped:
+    if evaluated:
+        return table(node, [v if v is None or isinstance(v, Const | QuantConst) else x for v in node.inputs])
+    factors, shifts = (channel_constant(c, x.positions, x.shape)[:, None].astype(np.float32) for c in (factor, shift))
+    return replace(x, table=x.table * factors + shifts, source=node.output)
 
 
 def _changed(x: Affine) -> Affine:

@@ -134,4 +134,4 @@ def clipped_codes(node: NodeView, x: Codes, low: float, high: float) -> Codes:
         raise Unsupported(f"clips {dtype} to {low:g}..{high:g}", "check how the model was quantized")
     if node.context.readers.get(node.proto.input[0], 1) > 1:
         raise Unsupported("codes are used both clipped and as they are", "give each its own QuantizeLinear")
-    return Codes(node.builder.narrowed(x.tensor, least, most), x.positions)
+    return Codes(node.builder.narrowed(x.tensor, least, most, node.output), x.positions)

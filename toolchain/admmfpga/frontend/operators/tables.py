@@ -45,7 +45,7 @@ def mapped(node: NodeView, x: Affine) -> Mapped:
     builder = node.builder
     if x.layer is not None:
         low, high = x.layer.range(builder.tensor, x.channels)
-        narrow = x.layer.settled(x.scale, None) is None and not x.clipped and not x.pools
+        narrow = x.layer.settled(builder.tensor, x.scale, None) is None and not x.clipped and not x.pools
         if not narrow or int((high - low).max()).bit_length() > WIDEST_ACCUMULATOR:
             raise Unsupported("its input is not quantized", "put QuantizeLinear, DequantizeLinear in front of it")
         codes = builder.raw(x, "")
@@ -63,15 +63,7 @@ def mapped(node: NodeView, x: Affine) -> Mapped:
     dtype = builder.tensor(x.tensor).dtype
     if dtype.bits > WIDEST_CODE:
         raise Unsupported(f"a function of {dtype}", "quantize its input to 8 bits")
-    numbers = np.arange(dtype.min, dtype.max + 1)
-    alike = not np.ptp(x.scale) and not np.ptp(x.offset) and not np.ptp(x.correction)
-    pick = slice(0, 1) if alike else slice(None)
-    scale, offset = x.scale[pick, None].astype(np.float32), x.offset[pick, None].astype(np.float32)
-    real = (numbers + x.correction[pick, None]).astype(np.float32) * scale
-    if np.any(offset):
-        real = real + offset
-    clipped = np.clip(real, np.float32(x.low), np.float32(x.high)).astype(np.float32)
-    return Mapped(x.tensor, x.shape, x.positions, clipped, x.source)
+    return x.tabulated(dtype)
 
 
 def same_codes(values: list[Value | None]) -> bool:

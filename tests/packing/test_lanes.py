@@ -92,7 +92,9 @@ def test_no_step_that_could_be_avoided(problem):
 
 
 @pytest.mark.parametrize("density", [0.03, 0.1, 0.3])
-@pytest.mark.parametrize("layout", [LaneLayout(lanes=8), LaneLayout(lanes=4, in_lanes=2), LaneLayout(groups=2, lanes=4)])
+@pytest.mark.parametrize(
+    "layout", [LaneLayout(lanes=8), LaneLayout(lanes=4, in_lanes=2), LaneLayout(groups=2, lanes=4)]
+)
 def test_nine_of_ten_slots_carry_a_weight(density, layout):
     rng = np.random.default_rng(3)
     for _ in range(3):

@@ -88,7 +88,10 @@ class Builder:
         tensor = Tensor(self._names.unique("frame"), shape, dtype, np.array(scale), zero_point, source)
         self.network.tensors[tensor.name] = tensor
         self.network.inputs = (tensor.name,)
-        self.layouts[tensor.name] = positions
+        whole = positions.size == tensor.elements and _is_permutation(positions)
+        self.layouts[tensor.name] = positions if whole else self.input_layout
+        if not whole:  # what is quantized is a part of the input, or repeats it
+            self.network.tensors[tensor.name] = replace(tensor, source="")
         return Codes(tensor.name, positions)
 
     def reorder_input(self, shape: tuple[int, ...], order: IntArray) -> None:

@@ -269,4 +269,3 @@ def _partial_depth(finish: IntArray, emits: list[int], steps: int) -> int:
         both = np.concatenate([lane, lane + steps])
         most = max(most, int((np.searchsorted(both, ends, "right") - np.arange(len(ends))).max()))
     return 1 << (most - 1).bit_length()
-

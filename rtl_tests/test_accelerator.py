@@ -17,7 +17,15 @@ from admmfpga.network.reference import run
 from admmfpga.tools.cocotb_bench import first_complaint, run_bench
 from admmfpga.tools.csim import CSimulation
 from admmfpga.tools.verilated import Verilated, Verilator, link_memories, sources
-from made import NetworkMaker, lenet5, random_design, random_foldings, random_frames, random_pruned_design
+from made import (
+    NetworkMaker,
+    lenet5,
+    random_design,
+    random_foldings,
+    random_frames,
+    random_pruned_design,
+    random_sparse_design,
+)
 
 SHA256 = "89abcdef" * 8
 
@@ -94,6 +102,19 @@ def test_lenet_shapes_under_random_foldings(seed, tmp_path):
     network = maker.dense(24).dense(10, IntType(8, True)).done()
     design = build_design(network, random_foldings(network, rng))
     check_rtl(design, write(design, tmp_path), 4, rng)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_random_sparse_networks(seed, tmp_path):
+    """Index-decoding PEs of random layouts and formats between other blocks, in RTL and in HLS."""
+    rng = np.random.default_rng(300 + seed)
+    design = random_sparse_design(rng)
+    build = write(design, tmp_path)
+    check_rtl(design, build, 4, rng)
+    codes = random_frames(design.network, 4, rng)
+    beats = CSimulation(build, build / "csim").run(to_beats(codes, design.formats[0]), len(codes))
+    np.testing.assert_array_equal(results(design, beats), run(design.network, codes))
 
 
 @pytest.mark.slow

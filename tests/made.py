@@ -9,7 +9,8 @@ import numpy as np
 from admmfpga.blocks import Window
 from admmfpga.blocks.window import gather_lanes
 from admmfpga.mapping import Design, Folding, build_design
-from admmfpga.mapping.lowering import foldings, hardware_nodes
+from admmfpga.mapping.lowering import foldings, hardware_nodes, layout_candidates
+from admmfpga.mapping.units import layouts, other_indices
 from admmfpga.network import (
     Conv,
     Dense,
@@ -226,6 +227,37 @@ def random_pruned_design(rng: np.random.Generator) -> Design:
     network = pruned(random_network(rng), rng)
     small = compact(network)
     return build_design(small, random_foldings(small, rng), network)
+
+
+def thinned(network: Network, rng: np.random.Generator) -> Network:
+    """The network with random masks on its weights: from all to none, with rows and columns that are gone."""
+    nodes: list[Node] = []
+    for node in network.nodes:
+        if isinstance(node, Conv | Dense):
+            mask = rng.random(node.matrix.shape) < rng.choice([0.05, 0.2, 0.5, 1.0])
+            mask[rng.random(len(mask)) < rng.choice([0.0, 0.3])] = False
+            mask[:, rng.random(mask.shape[1]) < rng.choice([0.0, 0.5])] = False
+            if not mask.any():
+                mask[0, 0] = True
+            node = replace(node, weights=node.weights * mask.reshape(node.weights.shape))
+        nodes.append(node)
+    return Network(network.name, network.inputs, network.outputs, network.tensors, nodes)
+
+
+def random_sparse_design(rng: np.random.Generator) -> Design:
+    """Pruned layers on index-decoding PEs of random layouts, formats and memories; now and then a dense one."""
+    original = thinned(random_network(rng), rng)
+    network = compact(original)
+    chosen = random_foldings(network, rng)
+    for node in hardware_nodes(network):
+        if isinstance(node, Conv | Dense) and rng.integers(4):
+            lean = list(layouts(node.matrix))
+            layout = lean[rng.integers(len(lean))]
+            others = [layout, *other_indices(layout, node.matrix)]
+            options = layout_candidates(network, node, others[rng.integers(len(others))])
+            if options:
+                chosen[node.name] = options[rng.integers(len(options))].folding
+    return build_design(network, chosen, original)
 
 
 def random_frames(network: Network, count: int, rng: np.random.Generator) -> IntArray:

@@ -23,7 +23,7 @@ from admmfpga.atomic import atomic_write
 from admmfpga.blocks import BLOCKS, axi_lite_control
 from admmfpga.blocks.base import fifo_fixed, fifo_terms, rom_terms
 from admmfpga.blocks.calibration import FILE, Terms, calibration
-from admmfpga.blocks.dense_pe import multiplier_terms
+from admmfpga.blocks.matrix_unit import multiplier_terms
 
 Floats = npt.NDArray[np.float64]
 FAMILY = "xc7"

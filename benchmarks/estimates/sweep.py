@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "tests"))
 
 from admmfpga.atomic import atomic_write  # noqa: E402
-from admmfpga.blocks import BLOCKS, Block, Resources  # noqa: E402
+from admmfpga.blocks import BLOCKS, Block, CsrPE, Resources  # noqa: E402
 from admmfpga.codegen.environment import make_environment  # noqa: E402
 from admmfpga.codegen.rtl import TOP, compile_order, render_registers, render_rtl  # noqa: E402
 from admmfpga.errors import ToolError  # noqa: E402
@@ -32,7 +32,7 @@ from admmfpga.mapping import Design  # noqa: E402
 from admmfpga.mapping.gather import KeptColumns  # noqa: E402
 from admmfpga.network import IntType  # noqa: E402
 from admmfpga.network.ranges import accumulator_type  # noqa: E402
-from admmfpga.packing import Memory  # noqa: E402
+from admmfpga.packing import LaneLayout, Memory  # noqa: E402
 from admmfpga.resources import resource_dir  # noqa: E402
 from admmfpga.tools.yosys import Job, Yosys  # noqa: E402
 from made import random_design  # noqa: E402  (the tests' folder is not a package)
@@ -218,6 +218,54 @@ def _matrix(rows: int, columns: int, bits: int, rng: np.random.Generator) -> np.
     return rng.integers(-top, top, (rows, columns), endpoint=True)
 
 
+def _csr_pe(rng: np.random.Generator) -> Parameters:
+    while True:
+        in_lanes = _pick(rng, 1, 1, 1, 2, 4)
+        lanes = in_lanes * _pick(rng, 1, 1, 2, 2, 3, 4, 8)
+        groups, height = _pick(rng, 1, 1, 1, 2, 2, 4), _pick(rng, 1, 1, 1, 2, 4)
+        rows, columns = groups * height * _pick(rng, 1, 2, 4, 5, 10, 16), in_lanes * _pick(rng, 2, 9, 16, 25, 50, 100)
+        density = float(rng.choice([0.05, 0.1, 0.2, 0.4]))
+        use_dsp, block_ram = bool(rng.integers(3)), bool(rng.integers(2))
+        steps = rows * columns * density / (groups * lanes)
+        small = groups * lanes * height <= (24 if use_dsp else 12) and (block_ram or steps <= 200) and steps <= 1000
+        # Lanes with something to do; what synthesis makes of the others is nothing.
+        if small and columns >= 4 * lanes and columns * density >= 1.5 * lanes:
+            break
+    index_format = ("csr", "csr", "csr", "relative", "bitmap")[rng.integers(5)]
+    in_bits, signed = _pick(rng, 2, 4, 4, 6, 8, 8, 8), bool(rng.integers(2))
+    weight_bits = _pick(rng, 2, 3, 4, 4, 6, 8)
+    return {
+        "rows": rows,
+        "columns": columns,
+        "density": density,
+        "weight_seed": int(rng.integers(1 << 30)),
+        "vectors": 2,
+        "layout": {
+            "groups": groups,
+            "lanes": lanes,
+            "in_lanes": in_lanes,
+            "height": height,
+            "index_format": index_format,
+            "index_bits": _pick(rng, 2, 3, 4) if index_format == "relative" else 0,
+        },
+        "in_bits": in_bits,
+        "in_signed": signed,
+        "weight_bits": weight_bits,
+        "use_dsp": use_dsp,
+        "weight_block_ram": block_ram,
+        "out_depth": _pick(rng, 2, 2, 2, 3, 4, 8, 10),
+    }
+
+
+def sparse_matrix(p: Parameters) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Random weights of a csr_pe's run; its row blocks share their columns."""
+    rng, height = np.random.default_rng(p["weight_seed"]), p["layout"]["height"]
+    matrix = _matrix(p["rows"], p["columns"], p["weight_bits"], rng)
+    kept = rng.random((p["rows"] // height, p["columns"])) < p["density"]
+    kept[0, 0] = True
+    return matrix * np.repeat(kept, height, axis=0)
+
+
 def _rom(rng: np.random.Generator) -> Parameters:
     depth = _pick(rng, 2, 5, 8, 16, 25, 32, 40, 50, 64, 100, 128, 200, 256, 400)
     return {"WIDTH": _pick(rng, 4, 8, 16, 24), "DEPTH": depth, "BLOCK_RAM": 0}
@@ -239,6 +287,7 @@ DRAWS: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, in
     "axis_input": (_axis, 8, 4, 5),
     "axis_output": (_axis, 8, 4, 5),
     "dense_pe": (_dense_pe, 52, 24, 20),
+    "csr_pe": (_csr_pe, 40, 16, 16),
 }
 """How to draw parameters, and how many from each of `SEEDS`."""
 
@@ -270,6 +319,12 @@ def runs() -> Iterator[Run]:
 
 def block_of(stem: str, parameters: Parameters) -> Block:
     """A block from the parameters that a run keeps."""
+    if stem == "csr_pe":
+        matrix = sparse_matrix(parameters)
+        values = {key: parameters[key] for key in parameters.keys() - {"rows", "columns", "density", "weight_seed"}}
+        source = IntType(values["in_bits"], values["in_signed"])
+        values |= {"layout": LaneLayout(**values["layout"]), "acc_bits": accumulator_type(matrix, source).bits}
+        return CsrPE.of(matrix, **values)
     return BLOCKS[stem](**{key: _tuples(value) for key, value in parameters.items()})
 
 
@@ -297,6 +352,8 @@ def _prepare(run: Run, name: str) -> Prepared:
     if run.stem == "dense_pe":
         p = run.parameters
         contents["matrix"] = _matrix(p["rows"], p["columns"], p["weight_bits"], rng)
+    if run.stem == "csr_pe":
+        contents["matrix"] = sparse_matrix(run.parameters)
     if run.stem == "requantize":
         channels = run.parameters["lanes"] * run.parameters["groups"]
         half = 1 << (run.parameters["bias_bits"] - 1)

@@ -15,7 +15,7 @@ from sweep import HERE, block_of, design_of, read_raw, used
 
 from admmfpga.blocks import BLOCKS, Resources, axi_lite_control
 from admmfpga.blocks.base import rom_resources
-from admmfpga.blocks.dense_pe import multiplier_resources
+from admmfpga.blocks.matrix_unit import multiplier_resources
 from admmfpga.report.table import format_table
 
 NAMES = ("lut", "ff", "bram18", "dsp")

@@ -36,9 +36,7 @@ module index_decoder #(
     for (genvar lane = 0; lane < LANES; lane++) begin : g_lane
       // The row block's bits are read when the one before has ended; of a vector that has ended, those of the next one's
       // first row block.
-      (* ram_style = "distributed" *) logic [LANES*SLOTS-1:0] memory[ROW_BLOCKS];
-      initial $readmemh(BITMAPS, memory);
-      logic [LANES*SLOTS-1:0] word;
+      wire [LANES*SLOTS-1:0] word;
       wire [SLOTS-1:0] stored = word[lane*SLOTS+:SLOTS];
       wire unused_word = ^word;
 
@@ -54,6 +52,18 @@ module index_decoder #(
       wire advance = issued && last;
       wire [BLOCK_BITS-1:0] next = rst || advance && last_block ? '0 : row_block + BLOCK_BITS'(advance);
 
+      rom #(
+          .WIDTH(LANES * SLOTS),
+          .DEPTH(ROW_BLOCKS),
+          .BLOCK_RAM(0),
+          .CONTENTS(BITMAPS)
+      ) bitmaps_i (
+          .clk(clk),
+          .read(1'b1),
+          .address(next),
+          .data(word)
+      );
+
       logic [SLOT_BITS-1:0] slot;
       always_comb begin
         slot = '0;
@@ -61,7 +71,6 @@ module index_decoder #(
       end
 
       always_ff @(posedge clk) begin
-        word <= memory[next];
         row_block <= next;
         if (issued) begin
           rest <= left;

@@ -9,7 +9,7 @@ from admmfpga.blocks import Resources
 from admmfpga.mapping import map_network
 from admmfpga.mapping.depths import links
 from admmfpga.mapping.schedule import output_times, pipeline_timing
-from made import lenet5, random_design
+from made import lenet5, random_design, random_sparse_design
 
 
 class Simulated:
@@ -84,6 +84,14 @@ def test_recurrence_equals_cycle_by_cycle_simulation(seed):
     np.testing.assert_array_equal(output_times(chain, 3), simulate(chain, 3))
 
 
+@pytest.mark.parametrize("seed", range(25))
+def test_recurrence_with_blocks_that_are_chains(seed):
+    """Index-decoding PEs: a buffer of two vectors between loading and computing."""
+    design = random_sparse_design(np.random.default_rng(seed))
+    chain = links(design.stages)
+    np.testing.assert_array_equal(output_times(chain, 3), simulate(chain, 3))
+
+
 def test_interval_is_that_of_the_slowest_block_with_analysed_depths():
     network = lenet5(np.random.default_rng(0))
     design = map_network(network, Resources(53200, 106400, 280, 220), board="made")
@@ -102,7 +110,8 @@ def test_least_depths_are_not_enough_for_that():
 
 @pytest.mark.parametrize("seed", range(40))
 def test_random_pipelines_run_at_their_slowest_block(seed):
-    design = random_design(np.random.default_rng(1000 + seed))
+    make = random_design if seed < 20 else random_sparse_design
+    design = make(np.random.default_rng(1000 + seed))
     assert design.timing.frame_interval == max(stage.block.cycles for stage in design.stages)
 
 

@@ -6,6 +6,7 @@ from admmfpga.blocks.base import Block, Contents, Port, Resources, Schedule
 from admmfpga.blocks.csr_pe import CsrPE
 from admmfpga.blocks.dense_pe import DensePE
 from admmfpga.blocks.fifo import Fifo
+from admmfpga.blocks.matrix_unit import MatrixUnit
 from admmfpga.blocks.max_pool import MaxPool
 from admmfpga.blocks.requantize import Requantize
 from admmfpga.blocks.width_converter import WidthConverter
@@ -26,6 +27,7 @@ __all__ = [
     "CsrPE",
     "DensePE",
     "Fifo",
+    "MatrixUnit",
     "MaxPool",
     "Port",
     "Requantize",

@@ -96,7 +96,11 @@ class Resources:
     dsp: int = 0
 
     def __add__(self, other: Resources) -> Resources:
-        return Resources(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return Resources(self.lut + other.lut, self.ff + other.ff, self.bram18 + other.bram18, self.dsp + other.dsp)
+
+    def __mul__(self, count: int) -> Resources:
+        """So many of it."""
+        return Resources(self.lut * count, self.ff * count, self.bram18 * count, self.dsp * count)
 
     def as_dict(self) -> dict[str, int]:
         return {f.name: getattr(self, f.name) for f in fields(self)}

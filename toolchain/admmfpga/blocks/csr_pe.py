@@ -20,7 +20,6 @@ from typing import ClassVar
 import numpy as np
 
 from admmfpga.blocks.base import (
-    DSP_PRODUCT_BITS,
     LUTRAM_DEPTH,
     Block,
     Contents,
@@ -35,7 +34,7 @@ from admmfpga.blocks.base import (
     tree_chains,
 )
 from admmfpga.blocks.calibration import Terms
-from admmfpga.blocks.dense_pe import multiplier_resources
+from admmfpga.blocks.matrix_unit import MatrixUnit
 from admmfpga.network import IntArray
 from admmfpga.packing import Memory
 from admmfpga.packing.lanes import INDEX_FORMATS, LaneLayout, LaneProgram, lane_program
@@ -45,38 +44,25 @@ BANKS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class CsrPE(Block):
+class CsrPE(MatrixUnit):
     """A sparse matrix-vector unit; `CsrPE.of` makes one for a matrix.
 
     Attributes:
-        rows, columns: of the GEMM matrix.
-        vectors: input vectors a frame (output positions of a convolution).
         layout: groups, lanes, format of the indices; see `packing.lanes.LaneLayout`.
         steps: of a vector.
         emits: steps of a vector that emit, one for each row block of a group.
         slots: activations that a lane keeps.
         partial_depth: sums that a lane keeps until the others have got that far; 0: none.
-        in_bits, in_signed: activations.
-        weight_bits: signed weights, 2 to 8 bits.
-        acc_bits: signed accumulators, wide enough for the worst case.
-        use_dsp: multipliers in DSP blocks, or in LUTs.
         weight_block_ram: the program in block RAM, or in LUTs.
     """
 
     stem: ClassVar[str] = "csr_pe"
-    rows: int
-    columns: int
-    vectors: int
+    kind: ClassVar[str] = "csr"
     layout: LaneLayout
     steps: int
     emits: tuple[int, ...]
     slots: int
     partial_depth: int
-    in_bits: int
-    in_signed: bool
-    weight_bits: int
-    acc_bits: int
-    use_dsp: bool = True
     weight_block_ram: bool = True
 
     @classmethod
@@ -125,8 +111,32 @@ class CsrPE(Block):
         return self.layout.lanes
 
     @property
-    def load_beats(self) -> int:
-        """Beats of a vector."""
+    def sink_lanes(self) -> int:
+        return self.pe
+
+    @property
+    def multipliers(self) -> int:
+        return self.lanes * self.layout.height
+
+    @property
+    def vector_products(self) -> int:
+        return self.multipliers * self.steps
+
+    @property
+    def format(self) -> str:
+        # Formats of storage: the lanes' programs hold the same, dealt out and padded to equal lengths.
+        if self.layout.index_format == "relative":
+            return f"relative{self.layout.index_bits}"
+        if self.layout.height > 1:
+            return f"row_blocked{self.layout.height}"
+        return self.layout.index_format
+
+    @property
+    def vector_cycles(self) -> int:
+        return max(self.steps, self.vector_beats)
+
+    @property
+    def vector_beats(self) -> int:
         return self.columns // self.layout.in_lanes
 
     @property
@@ -137,10 +147,6 @@ class CsrPE(Block):
     @property
     def source(self) -> Port:
         return Port(self.layout.in_lanes, self.in_bits, self.in_signed)
-
-    @property
-    def sink(self) -> Port:
-        return Port(self.pe, self.acc_bits, signed=True)
 
     @property
     def core_latency(self) -> int:
@@ -158,26 +164,18 @@ class CsrPE(Block):
         )
 
     def processes(self) -> tuple[Process, ...]:
-        beats = self.vectors * self.load_beats
-        firsts = np.arange(0, beats, self.load_beats, dtype=np.int64)
-        loading = Schedule(beats, np.arange(beats), firsts + self.load_beats - 1, reserves=firsts)
+        beats = self.vectors * self.vector_beats
+        firsts = np.arange(0, beats, self.vector_beats, dtype=np.int64)
+        loading = Schedule(beats, np.arange(beats), firsts + self.vector_beats - 1, reserves=firsts)
         return Process(loading, 1, BANKS), *super().processes()
 
     @property
-    def cycles(self) -> int:
-        return self.vectors * max(self.steps, self.load_beats)
-
-    @property
     def beats_in(self) -> int:
-        return self.vectors * self.load_beats
+        return self.vectors * self.vector_beats
 
     @property
     def beats_out(self) -> int:
         return self.vectors * self.row_blocks
-
-    def execute(self, beats: IntArray, contents: Contents) -> IntArray:
-        vectors = beats.reshape(-1, self.columns)
-        return (vectors @ contents["matrix"].T).reshape(-1, self.pe)
 
     # --- memories ----------------------------------------------------------------------------------------------------
 
@@ -237,31 +235,12 @@ class CsrPE(Block):
     def _writes(self, program: LaneProgram) -> IntArray:
         """(beats, groups * in_lanes) codes: bit 0 whether an activation is kept, then lane, then slot."""
         share = self.simd // self.layout.in_lanes
-        kept = program.lane_of >= 0
+        kept = (program.lane_of >= 0).astype(np.int64)
         codes = kept * (1 + 2 * (program.lane_of % share) + (program.slot_of << (1 + self.select_bits)))
-        split = codes.reshape(self.layout.groups, self.load_beats, self.layout.in_lanes)
-        return split.transpose(1, 0, 2).reshape(self.load_beats, -1)
+        split = codes.reshape(self.layout.groups, self.vector_beats, self.layout.in_lanes)
+        return split.transpose(1, 0, 2).reshape(self.vector_beats, -1)
 
     # --- resources ---------------------------------------------------------------------------------------------------
-
-    @property
-    def product_bits(self) -> int:
-        """Product of an activation and a weight, no wider than the accumulator."""
-        return min(self.in_bits + self.weight_bits, self.acc_bits)
-
-    @property
-    def factor_bits(self) -> tuple[int, int]:
-        """Signed factors: an unsigned activation gets a sign."""
-        return self.in_bits + (not self.in_signed), self.weight_bits
-
-    @property
-    def multipliers(self) -> int:
-        return self.lanes * self.layout.height
-
-    @property
-    def multipliers_in_dsp(self) -> bool:
-        """Whether they are: small products never are."""
-        return self.use_dsp and self.product_bits >= DSP_PRODUCT_BITS and min(self.factor_bits) > 1
 
     @property
     def bank_depth(self) -> int:
@@ -270,54 +249,50 @@ class CsrPE(Block):
 
     def core_terms(self) -> Terms:
         dsp = self.multipliers_in_dsp
-        tree_registers = adders = 0
-        for level, length in tree_chains(self.simd):
-            adders += self.acc_bits * (level >= 1)
-            tree_registers += self.acc_bits * (length - (level == 0))
-        step, beat = counter_terms(self.steps), counter_terms(self.load_beats)
-        accumulators = self.multipliers * self.acc_bits
-        in_dsp = dsp and self.in_bits + self.weight_bits <= self.acc_bits
-        pointers = clog2(max(1, self.partial_depth)) if self.partial_depth > 1 else 0
+        chains = tree_chains(self.simd)
+        adders = sum(level >= 1 for level, _ in chains)
+        tree_registers = sum(length - (level == 0) for level, length in chains)
+        step, beat, block = (counter_terms(n) for n in (self.steps, self.vector_beats, self.row_blocks))
+        accumulators = 0 if dsp else self.multipliers * self.acc_bits
+        pointers = clog2(self.partial_depth) if self.partial_depth > 1 else 0
         relative = self.layout.index_format == "relative"
         bitmap = self.layout.index_format == "bitmap"
-        block = counter_terms(self.row_blocks)
+        slot_bits = clog2(self.slots)
         return Terms(
             lut={
                 "control": 1,
                 "counter_bits": step["counter_bits"] + beat["counter_bits"],
                 "wrap_bits": step["wrap_bits"] + beat["wrap_bits"],
-                # Which lane an arriving activation is for.
-                "lane_selects": self.lanes * (self.select_bits > 0),
+                # Which lane an arriving activation is for; when its sums are full.
+                "lanes": self.lanes,
                 # Distances are added up; of a bitmap the lowest bit is found.
-                "relative_bits": self.lanes * self.slot_bits * relative,
+                "relative_bits": self.lanes * slot_bits * relative,
                 "bitmap_bits": self.lanes * self.slots * bitmap,
                 "bitmap_lanes": self.lanes * bitmap,
-                "accumulator_bits": 0 if in_dsp else accumulators,
-                "adder_bits": self.pe * adders,
+                "accumulator_bits": accumulators,
+                "adder_bits": self.pe * self.acc_bits * adders,
                 "pointer_bits": pointers * (self.lanes + 1),
-                "unsigned_multipliers": 0 if dsp else self.multipliers * self.one_multiplier.lut,
+                "unsigned_multipliers": self.multipliers * self.one_multiplier.lut * (not dsp and not self.in_signed),
             },
             ff={
                 "control": 1,
                 "stages": self.core_latency,
+                # The step is needed again when the weights are read.
                 "counter_bits": 3 * step["counter_bits"] + beat["counter_bits"],
                 "activation_bits": self.source.width,
-                "lane_bits": self.lanes,
-                "address_bits": self.lanes * self.slot_bits,
-                "relative_bits": self.lanes * self.slot_bits * relative,
+                "lanes": self.lanes,
+                "waiting_lanes": self.lanes * (self.partial_depth > 0),
+                "address_bits": self.lanes * slot_bits,
+                "relative_bits": self.lanes * slot_bits * relative,
                 "bitmap_bits": self.lanes * (self.slots + block["counter_bits"]) * bitmap,
                 "product_bits": 0 if dsp else self.multipliers * self.product_bits,
-                "accumulator_bits": 0 if in_dsp else accumulators,
-                "tree_bits": self.pe * tree_registers,
+                "accumulator_bits": accumulators,
+                "tree_bits": self.pe * self.acc_bits * tree_registers,
                 "pointer_bits": pointers * (self.lanes + 1),
+                # A memory of one word is a register.
+                "waiting_bits": self.multipliers * self.acc_bits * (self.partial_depth == 1),
             },
         )
-
-    @property
-    def one_multiplier(self) -> Resources:
-        """A multiplier in LUTs, its product register left out."""
-        found = multiplier_resources(*self.factor_bits, self.product_bits)
-        return Resources(lut=found.lut)
 
     def part_resources(self) -> Resources:
         entry = self.lanes * (self.index_bits + 1)
@@ -328,24 +303,22 @@ class CsrPE(Block):
             total += rom_resources(self.steps, entry, block_ram=self.weight_block_ram)
         total += rom_resources(self.steps, 1, block_ram=False)
         writes = self.layout.groups * self.layout.in_lanes * self.write_bits
-        total += rom_resources(self.load_beats, writes, block_ram=self.writes_in_block_ram)
+        total += rom_resources(self.vector_beats, writes, block_ram=self.writes_in_block_ram)
         bank = ram_resources(self.bank_depth, self.in_bits, block_ram=self.bank_depth > LUTRAM_DEPTH)
-        for _ in range(self.lanes):
-            total += bank
+        total += bank * self.lanes
         if self.partial_depth > 1:
             width = self.layout.height * self.acc_bits
             one = ram_resources(self.partial_depth, width, block_ram=self.partial_depth > LUTRAM_DEPTH)
-            for _ in range(self.lanes):
-                total += one
-        elif self.partial_depth == 1:
-            total += Resources(ff=2 * self.multipliers * self.acc_bits)
+            total += one * self.lanes
         if self.multipliers_in_dsp:
             total += Resources(dsp=self.multipliers)
+        elif self.in_signed:
+            total += Resources(lut=self.multipliers * self.one_multiplier.lut)
         return total
 
     @property
     def writes_in_block_ram(self) -> bool:
-        return self.weight_block_ram and self.load_beats > LUTRAM_DEPTH
+        return self.weight_block_ram and self.vector_beats > LUTRAM_DEPTH
 
     def rtl_parameters(self) -> dict[str, int | str]:
         return {
@@ -353,7 +326,7 @@ class CsrPE(Block):
             "LANES": self.simd,
             "IN_LANES": self.layout.in_lanes,
             "HEIGHT": self.layout.height,
-            "LOAD_BEATS": self.load_beats,
+            "LOAD_BEATS": self.vector_beats,
             "STEPS": self.steps,
             "ROW_BLOCKS": self.row_blocks,
             "SLOTS": self.slots,
@@ -369,6 +342,3 @@ class CsrPE(Block):
             "WRITE_BLOCK_RAM": int(self.writes_in_block_ram),
             **self.output_parameters(),
         }
-
-    def frame_parameters(self) -> dict[str, int]:
-        return {"VECTORS": self.vectors}

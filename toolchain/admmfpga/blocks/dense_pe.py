@@ -10,16 +10,14 @@ contents: "matrix" (rows, columns), columns in the order in which the stream bri
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from admmfpga.blocks.base import (
-    DSP_PRODUCT_BITS,
     LUTRAM_DEPTH,
     SHIFT_REGISTER,
-    Block,
     Contents,
     Port,
     Resources,
@@ -31,36 +29,25 @@ from admmfpga.blocks.base import (
     rom_resources,
     tree_chains,
 )
-from admmfpga.blocks.calibration import Terms, costs
+from admmfpga.blocks.calibration import Terms
+from admmfpga.blocks.matrix_unit import MatrixUnit
 from admmfpga.network import IntArray
 from admmfpga.packing import Memory
 
 
 @dataclass(frozen=True, kw_only=True)
-class DensePE(Block):
+class DensePE(MatrixUnit):
     """A folded matrix-vector unit.
 
     Attributes:
-        rows, columns: of the GEMM matrix; `pe` divides rows, `simd` divides columns.
-        vectors: input vectors a frame (output positions of a convolution).
-        in_bits, in_signed: activations.
-        weight_bits: signed weights, 2 to 8 bits.
-        acc_bits: signed accumulators, wide enough for the worst case.
-        use_dsp: multipliers in DSP blocks, or in LUTs.
+        pe, simd: rows and columns at a time; they divide the matrix' rows and columns.
         weight_block_ram: weights in block RAM, or in LUTs; None: by depth.
     """
 
     stem: ClassVar[str] = "dense_pe"
-    rows: int
-    columns: int
-    vectors: int
+    kind: ClassVar[str] = "dense"
     pe: int
     simd: int
-    in_bits: int
-    in_signed: bool
-    weight_bits: int
-    acc_bits: int
-    use_dsp: bool = True
     weight_block_ram: bool | None = None
 
     def __post_init__(self) -> None:
@@ -80,8 +67,20 @@ class DensePE(Block):
         return Port(self.simd, self.in_bits, self.in_signed)
 
     @property
-    def sink(self) -> Port:
-        return Port(self.pe, self.acc_bits, signed=True)
+    def sink_lanes(self) -> int:
+        return self.pe
+
+    @property
+    def multipliers(self) -> int:
+        return self.pe * self.simd
+
+    @property
+    def vector_products(self) -> int:
+        return self.rows * self.columns
+
+    @property
+    def format(self) -> str:
+        return "dense"
 
     @property
     def core_latency(self) -> int:
@@ -89,8 +88,12 @@ class DensePE(Block):
         return 4 + clog2(self.simd)
 
     @property
-    def cycles(self) -> int:
-        return self.vectors * self.neuron_folds * self.synapse_folds
+    def vector_cycles(self) -> int:
+        return self.neuron_folds * self.synapse_folds
+
+    @property
+    def vector_beats(self) -> int:
+        return self.synapse_folds
 
     @property
     def beats_out(self) -> int:
@@ -102,10 +105,6 @@ class DensePE(Block):
         pops = (starts + np.arange(self.synapse_folds)).ravel()
         emits = every(self.synapse_folds, self.cycles, self.synapse_folds - 1)
         return Schedule(self.cycles, pops, emits)
-
-    def execute(self, beats: IntArray, contents: Contents) -> IntArray:
-        vectors = beats.reshape(-1, self.columns)
-        return (vectors @ contents["matrix"].T).reshape(-1, self.pe)
 
     def memories(self, name: str, layer: str, contents: Contents) -> dict[str, Memory]:
         folded = contents["matrix"].reshape(self.neuron_folds, self.pe, self.synapse_folds, self.simd)
@@ -125,21 +124,6 @@ class DensePE(Block):
     @property
     def weights_in_block_ram(self) -> bool:
         return self.weight_depth > LUTRAM_DEPTH if self.weight_block_ram is None else self.weight_block_ram
-
-    @property
-    def product_bits(self) -> int:
-        """Product of an activation and a weight, no wider than the accumulator."""
-        return min(self.in_bits + self.weight_bits, self.acc_bits)
-
-    @property
-    def factor_bits(self) -> tuple[int, int]:
-        """Signed factors: an unsigned activation gets a sign."""
-        return self.in_bits + (not self.in_signed), self.weight_bits
-
-    @property
-    def multipliers_in_dsp(self) -> bool:
-        """Whether they are: small products never are."""
-        return self.use_dsp and self.product_bits >= DSP_PRODUCT_BITS and min(self.factor_bits) > 1
 
     @property
     def accumulators_in_dsp(self) -> bool:
@@ -192,11 +176,6 @@ class DensePE(Block):
             },
         )
 
-    @property
-    def one_multiplier(self) -> Resources:
-        """A multiplier in LUTs, its product register left out."""
-        return replace(multiplier_resources(*self.factor_bits, self.product_bits), ff=0)
-
     def part_resources(self) -> Resources:
         multipliers, width = self.pe * self.simd, self.source.width
         dsp = self.multipliers_in_dsp
@@ -232,25 +211,3 @@ class DensePE(Block):
             "WEIGHT_BLOCK_RAM": int(self.weights_in_block_ram),
             **self.output_parameters(),
         }
-
-    def frame_parameters(self) -> dict[str, int]:
-        return {"VECTORS": self.vectors}
-
-
-def multiplier_terms(a_bits: int, b_bits: int, out_bits: int) -> Terms:
-    """A signed multiplier in LUTs with its product register: Booth recoding, two bits of the narrower factor a row."""
-    wide, rows = max(a_bits, b_bits), (min(a_bits, b_bits) + 1) // 2
-    return Terms(
-        lut={
-            "rows": rows,
-            # The first row is added to nothing.
-            "first_row_bits": wide,
-            "next_row_bits": wide * (rows - 1),
-        },
-        ff={"product_bits": out_bits},
-    )
-
-
-def multiplier_resources(a_bits: int, b_bits: int, out_bits: int) -> Resources:
-    """A multiplier in LUTs."""
-    return Resources(**costs("multiplier", multiplier_terms(a_bits, b_bits, out_bits)))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from admmfpga.blocks import Resources, axi_lite_control
 from admmfpga.mapping.depths import size_fifos
 from admmfpga.mapping.design import AxisFormat, Design, Stage, Stream, Timing
 from admmfpga.mapping.folding import Folding, fold
 from admmfpga.mapping.lowering import axis_formats, candidates, hardware_nodes, lower
 from admmfpga.mapping.streams import stream_beats
+from admmfpga.mapping.units import KINDS
 from admmfpga.network import Network, compact
 
 __all__ = [
+    "KINDS",
     "AxisFormat",
     "Design",
     "Folding",
@@ -24,7 +28,14 @@ __all__ = [
 ]
 
 
-def map_network(network: Network, available: Resources, *, board: str, target_interval: int | None = None) -> Design:
+def map_network(
+    network: Network,
+    available: Resources,
+    *,
+    board: str,
+    target_interval: int | None = None,
+    kinds: Mapping[str, Collection[str]] | Collection[str] = KINDS,
+) -> Design:
     """Choose the foldings for a board and build the design of the compact network.
 
     Args:
@@ -32,12 +43,16 @@ def map_network(network: Network, available: Resources, *, board: str, target_in
         available: the board's resources.
         board: its name, for messages.
         target_interval: cycles per frame to reach with the least resources; None for as fast as fits.
+        kinds: of PEs that may be chosen, for all layers or by layer name.
 
     Raises:
         UserError: the network has no dataflow form, or does not fit.
     """
     original, network = network, compact(network)
-    layers = {node.name: candidates(network, node) for node in hardware_nodes(network)}
+    layers = {
+        node.name: candidates(network, node, kinds.get(node.name, KINDS) if isinstance(kinds, Mapping) else kinds)
+        for node in hardware_nodes(network)
+    }
     # The AXI wrappers take a few hundred LUTs whatever is chosen; an allowance covers their FIFOs and converters.
     fixed = axi_lite_control.resources() + Resources(lut=400, ff=400)
     choice = fold(layers, available, fixed, board=board, target_interval=target_interval)

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from admmfpga.blocks import Block, DensePE, WidthConverter, Window
+from admmfpga.blocks import Block, MatrixUnit, WidthConverter, Window
 from admmfpga.blocks.base import LUTRAM_DEPTH
 from admmfpga.mapping.design import Stage, Timing
 from admmfpga.mapping.schedule import Link, pipeline_timing
@@ -71,13 +71,13 @@ def _needs(stages: Sequence[Stage], position: int) -> Iterator[tuple[int, int]]:
         if isinstance(behind, WidthConverter) and behind.in_lanes > behind.out_lanes:
             # A converter that is busy all the time fills no FIFO behind it; windows have to wait in front of it.
             yield position, -(-gap * behind.out_lanes // behind.in_lanes) + block.full_rate_depth
-    elif isinstance(block, DensePE):
-        # The array takes a vector in one burst of `synapse_folds` beats and then works on it for `neuron_folds` times
-        # as long: the next vector waits meanwhile, and as many more as the window unit's longest gap lasts.
+    elif isinstance(block, MatrixUnit):
+        # The array takes a vector in one burst and then works on it for longer: the next vector waits meanwhile, and as
+        # many more as the window unit's longest gap lasts.
         layer = [s.block for s in stages if s.layer == stages[position].layer]
         gap = max((_longest_gap(b)[0] for b in layer if isinstance(b, Window)), default=0)
-        vectors = 1 + -(-gap // (block.synapse_folds * block.neuron_folds))
-        yield position - 1, block.synapse_folds * vectors + before.full_rate_depth
+        vectors = 1 + -(-gap // block.vector_cycles)
+        yield position - 1, block.vector_beats * vectors + before.full_rate_depth
 
 
 def _longest_gap(window: Window) -> tuple[int, int]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from admmfpga.blocks import Resources
 from admmfpga.errors import UserError
+from admmfpga.packing import LaneLayout
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Folding:
         channels: input channels a beat in the window unit.
         use_dsp: multipliers in DSP blocks, else in LUTs.
         weight_block_ram: weights in block RAM, else in LUTs.
+        kind: of the PE that multiplies, see `blocks.MatrixUnit.kind`.
+        layout: how a sparse matrix is spread over lanes; `pe` and `simd` say what follows from it.
     """
 
     pe: int = 1
@@ -34,6 +38,14 @@ class Folding:
     channels: int = 1
     use_dsp: bool = True
     weight_block_ram: bool = True
+    kind: str = "dense"
+    layout: LaneLayout | None = None
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Folding:
+        """The inverse of `dataclasses.asdict`."""
+        layout = values.get("layout")
+        return cls(**values | {"layout": None if layout is None else LaneLayout(**layout)})
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from are the same chains, so what is priced is what is built.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import lcm
@@ -17,6 +17,7 @@ from admmfpga.blocks import (
     AxisInput,
     AxisOutput,
     Block,
+    CsrPE,
     DensePE,
     MaxPool,
     Port,
@@ -29,9 +30,11 @@ from admmfpga.errors import UserError
 from admmfpga.mapping.design import AxisFormat, Stage, Stream, container_bits
 from admmfpga.mapping.folding import Candidate, Folding, divisors, pareto
 from admmfpga.mapping.gather import KeptColumns, kept_columns
+from admmfpga.mapping.units import KINDS, is_sparse, layouts, least_steps, matrix_unit, other_indices
 from admmfpga.network import Conv, Dense, Flatten, IntArray, IntType, Network, Node, Requantization, Rescale, Tensor
 from admmfpga.network import MaxPool as MaxPoolNode
-from admmfpga.network.ranges import accumulator_range, accumulator_type, sum_type, weight_type
+from admmfpga.network.ranges import accumulator_range, accumulator_type, sum_type
+from admmfpga.packing import LaneLayout
 
 MAX_MULTIPLIERS = 4096
 """Foldings beyond this many multipliers a layer are not considered: no board here holds them."""
@@ -177,8 +180,8 @@ def _dense(node: Dense, source: Tensor, folding: Folding) -> list[Part]:
 def _gathered(
     node: Conv | Dense, window: Window, kept: KeptColumns, source: Tensor, vectors: int, folding: Folding
 ) -> list[Part]:
-    """A PE array over kept columns only, and the window unit that brings them."""
-    gather = kept.gather(folding.channels, folding.simd)
+    """A PE over kept columns only, and the window unit that brings them."""
+    gather = kept.gather(folding.channels, folding.layout.in_lanes if folding.layout else folding.simd)
     window = replace(window, gather=gather.lists)
     return [Part("window", window, {}), *_matrix(node, gather.compact(node.matrix), source, vectors, folding)]
 
@@ -190,22 +193,10 @@ def is_pointwise(node: Conv) -> bool:
 
 def _matrix(node: Conv | Dense, matrix: IntArray, source: Tensor, vectors: int, folding: Folding) -> list[Part]:
     accumulator = accumulator_type(matrix, source.dtype)
-    pe = DensePE(
-        rows=matrix.shape[0],
-        columns=matrix.shape[1],
-        vectors=vectors,
-        pe=folding.pe,
-        simd=folding.simd,
-        in_bits=source.dtype.bits,
-        in_signed=source.dtype.signed,
-        weight_bits=weight_type(matrix).bits,
-        acc_bits=accumulator.bits,
-        use_dsp=folding.use_dsp,
-        weight_block_ram=folding.weight_block_ram,
-    )
+    unit = matrix_unit(matrix, source.dtype, vectors, folding)
     low, high = accumulator_range(matrix, source.dtype)
-    requantize = _requantize(node.requantization, accumulator, low, high, folding.pe, vectors * len(matrix))
-    return [Part("pe", pe, {"matrix": matrix}), requantize]
+    requantize = _requantize(node.requantization, accumulator, low, high, unit.sink_lanes, vectors * len(matrix))
+    return [Part("pe", unit, {"matrix": matrix}), requantize]
 
 
 def _requantize(
@@ -282,8 +273,23 @@ def _matrix_foldings(rows: int, simd: int, channels: int) -> Iterable[Folding]:
                     yield Folding(pe, simd, channels, use_dsp, weight_block_ram)
 
 
-def candidates(network: Network, node: Node) -> list[Candidate]:
-    """Pareto-optimal ways to build a layer."""
+def candidates(network: Network, node: Node, kinds: Collection[str] = KINDS) -> list[Candidate]:
+    """Pareto-optimal ways to build a layer.
+
+    Args:
+        kinds: of PEs that may multiply; layers without weights have only one form.
+    """
+    if not isinstance(node, Conv | Dense):
+        return pareto(_dense_candidates(network, node))
+    found: list[Candidate] = []
+    if "dense" in kinds:
+        found += _dense_candidates(network, node)
+    if "csr" in kinds and (is_sparse(node.matrix) or "dense" not in kinds):
+        found += _csr_candidates(network, node)
+    return pareto(found)
+
+
+def _dense_candidates(network: Network, node: Node) -> list[Candidate]:
     found = []
     seen: dict[tuple[object, ...], tuple[int, Resources]] = {}
     # Parameters that do not change with the folding (worst-case widths) are computed once.
@@ -294,12 +300,63 @@ def candidates(network: Network, node: Node) -> list[Candidate]:
         blocks = _refold(base, folding, kept, windows)
         key = tuple(blocks)
         if key not in seen:
-            total = Resources()
-            for block in blocks:
-                total += _price(block)
-            seen[key] = max(block.cycles for block in blocks), total
+            seen[key] = _total(blocks)
         found.append(Candidate(folding, *seen[key]))
-    return pareto(found)
+    return found
+
+
+def _csr_candidates(network: Network, node: Conv | Dense) -> list[Candidate]:
+    """Layouts with absolute indices first; those that are worth it are tried with the other index formats too."""
+    lean = pareto([one for layout in layouts(node.matrix) for one in layout_candidates(network, node, layout)])
+    kept = {one.folding.layout for one in lean if one.folding.layout is not None}
+    found = list(lean)
+    for layout in sorted(kept, key=str):
+        for other in other_indices(layout, node.matrix):
+            found += layout_candidates(network, node, other)
+    return found
+
+
+def layout_candidates(network: Network, node: Conv | Dense, layout: LaneLayout) -> list[Candidate]:
+    """Ways to build a layer on an index-decoding PE of one layout: multipliers in DSP blocks or in LUTs, the program in
+    block RAM or in LUTs. Nothing if a window unit cannot bring the columns in beats of `layout.in_lanes`.
+    """
+    source, kept = network.input_of(node), kept_columns(node)
+    channels = 1
+    if kept or (isinstance(node, Conv) and not is_pointwise(node)):
+        # The narrowest window unit that keeps up with the PE.
+        pixels = positions = 1
+        if isinstance(node, Conv):
+            output = network.output_of(node)
+            positions = output.elements // output.channels
+            window = _window(source, node.kernel, node.strides, node.pads, node.pad_value, 1)
+            pixels = window.padded[0] * window.padded[1]
+        cycles = positions * least_steps(node.matrix, layout)
+        able = [c for c in divisors(source.channels) if not kept or kept.beats(c, layout.in_lanes)]
+        fast = [c for c in able if pixels * (source.channels // c) <= cycles]
+        if not able:
+            return []
+        channels = fast[0] if fast else able[-1]
+    folding = Folding(pe=layout.groups * layout.height, simd=layout.lanes, channels=channels, kind="csr", layout=layout)
+    base = parts(network, node, folding)
+    found = []
+    for use_dsp in (True, False):
+        for block_ram in (True, False):
+            blocks: list[Block] = []
+            for part in base:
+                block = part.block
+                if isinstance(block, CsrPE):
+                    block = replace(block, use_dsp=use_dsp, weight_block_ram=block_ram)
+                if blocks:
+                    blocks.extend(converters(blocks[-1].sink, block.source.lanes, _elements(blocks[-1])))
+                blocks.append(block)
+            chosen = replace(folding, use_dsp=use_dsp, weight_block_ram=block_ram)
+            found.append(Candidate(chosen, *_total(blocks)))
+    return found
+
+
+def _total(blocks: Sequence[Block]) -> tuple[int, Resources]:
+    """Cycles of the slowest block, resources of all."""
+    return max(block.cycles for block in blocks), sum((_price(block) for block in blocks), Resources())
 
 
 @lru_cache(maxsize=1 << 14)

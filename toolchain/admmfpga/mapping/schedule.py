@@ -98,8 +98,8 @@ def _actor(process: Process, source: _Stream | None, sink: _Stream) -> _Actor:
     kinds = (schedule.pops, schedule.emits, reserves, releases)
     steps = np.unique(np.concatenate(kinds))
     gaps = np.diff(steps, prepend=steps[-1] - schedule.steps)
-    flags = (np.isin(steps, kind).tolist() for kind in kinds)
-    return _Actor(gaps.tolist(), *flags, process.latency, process.depth, source, sink)
+    pops, emits, reserved, released = (np.isin(steps, kind).tolist() for kind in kinds)
+    return _Actor(gaps.tolist(), pops, emits, reserved, released, process.latency, process.depth, source, sink)
 
 
 def output_times(links: Sequence[Link], frames: int) -> IntArray:

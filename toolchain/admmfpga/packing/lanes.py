@@ -245,9 +245,11 @@ def _deal(loads: IntArray, layout: LaneLayout) -> tuple[IntArray, IntArray]:
                 load, count, lane = heap[0]
                 lane_of[group, column] = lane
                 heapq.heapreplace(heap, (load + int(loads[group, column]), count + 1, lane))
-        for lane in range(layout.lanes):
-            mine = np.flatnonzero(lane_of[group] == lane)
-            slot_of[group, mine] = np.arange(len(mine))
+        # Slots in the order of the columns.
+        order = np.argsort(lane_of[group], kind="stable")
+        counts = np.bincount(lane_of[group] + 1, minlength=layout.lanes + 1)
+        slot_of[group, order] = np.arange(columns) - np.repeat(np.cumsum(counts) - counts, counts)
+        slot_of[group, lane_of[group] < 0] = 0
     return lane_of, slot_of
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from admmfpga.blocks import DensePE, Resources, axi_lite_control, calibration
+from admmfpga.blocks import MatrixUnit, Resources, axi_lite_control, calibration
 from admmfpga.boards import Board
 from admmfpga.mapping import Design
 from admmfpga.network import Conv, Dense, Node, macs
@@ -58,7 +58,7 @@ def _layer(design: Design, node: Node) -> dict[str, Any]:
     stages = list(design.of_layer(node.name))
     total = sum((stage.block.resources() for stage in stages), Resources())
     array, weights = next(
-        ((stage.block, stage.contents) for stage in stages if isinstance(stage.block, DensePE)), (None, {})
+        ((stage.block, stage.contents) for stage in stages if isinstance(stage.block, MatrixUnit)), (None, {})
     )
     original = next(other for other in design.original.nodes if other.name == node.name)
     main = array or max((stage.block for stage in stages), key=lambda block: block.cycles)
@@ -66,18 +66,19 @@ def _layer(design: Design, node: Node) -> dict[str, Any]:
         "name": node.name,
         "op": node.op,
         "block": main.stem,
-        "format": "dense" if array else None,
-        # Of the model as it came, and what the PE array really multiplies: kept rows and columns, and padding.
+        "format": array.format if array else None,
+        # Of the model as it came, and what the PE really multiplies: kept rows and columns, and what fills them up.
         "macs": macs(design.original, original),
-        "multiplications": array.vectors * array.rows * array.columns if array else None,
-        "pe": array.pe if array else None,
-        "simd": array.simd if array else None,
+        "multiplications": array.vectors * array.vector_products if array else None,
+        "pe": array.sink_lanes if array else None,
+        "simd": array.multipliers // array.sink_lanes if array else None,
         "rows": array.rows if array else None,
         "columns": array.columns if array else None,
         "kept_weights": None,
         "weight_bits": array.weight_bits if array else None,
         "cycles": max(stage.block.cycles for stage in stages),
         "utilization": None,
+        "weight_slots": None,
         "resources": total.as_dict(),
         "storage": None,
     }
@@ -87,9 +88,14 @@ def _layer(design: Design, node: Node) -> dict[str, Any]:
         built = FORMATS[row["format"]].size(weights["matrix"], array.weight_bits)
         row["storage"]["built"] = built.as_dict() | {"total": built.total}
         row["kept_weights"] = int(np.count_nonzero(node.weights))
-        slots = array.pe * array.simd * design.timing.frame_interval
-        columns = max(1, int((node.matrix != 0).any(axis=0).sum()))
-        row["utilization"] = round(array.vectors * array.rows * columns / slots, 6)
+        useful = row["kept_weights"] * array.vectors
+        if array.kind == "dense":
+            # Zeros in kept rows and columns are work that a dense array has to do.
+            columns = max(1, int((node.matrix != 0).any(axis=0).sum()))
+            useful = array.vectors * array.rows * columns
+        # Of all multiplier slots in steady state; of those in which the array works at all, with weights.
+        row["utilization"] = round(useful / (array.multipliers * design.timing.frame_interval), 6)
+        row["weight_slots"] = round(row["kept_weights"] * array.vectors / (array.multipliers * array.cycles), 6)
     return row
 
 

@@ -61,7 +61,7 @@ def open_build(folder: Path) -> Build:
     sha256 = described["model_sha256"]
     memories = {m.name: m for m in read_container((folder / CONTAINER).read_bytes(), sha256)}
     imported = load(folder / "model.onnx", name=described["name"])
-    foldings = {name: Folding(**folding) for name, folding in described["foldings"].items()}
+    foldings = {name: Folding.from_dict(folding) for name, folding in described["foldings"].items()}
     axis_in, axis_out = (AxisFormat(**form) for form in described["formats"])
     network = compact(imported.network)
     stages, streams = lower(network, foldings, (axis_in, axis_out))

@@ -1,0 +1,131 @@
+"""Which PE multiplies: the kinds that there are, and how a sparse matrix can be spread over lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from math import gcd
+
+import numpy as np
+
+from admmfpga.blocks import CsrPE, DensePE, MatrixUnit
+from admmfpga.blocks.base import clog2
+from admmfpga.mapping.folding import Folding, divisors
+from admmfpga.network import IntArray, IntType
+from admmfpga.network.ranges import accumulator_type, weight_type
+from admmfpga.packing import LaneLayout
+
+SPARSE = 0.75
+"""Share of non-zero weights beyond which index decoding is not even considered: an index costs more than that."""
+
+LANES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
+MOST_LANES = 64
+"""Lanes of a row group that are considered: these, and multiples of the columns' divisors up to the most."""
+
+MANY_WEIGHTS = 100_000
+"""Matrices with more of them are spread in fewer ways, all powers of two."""
+
+BITMAP_SLOTS = 64
+"""The lowest of so many bits is found in a cycle."""
+
+
+def _dense(matrix: IntArray, source: IntType, vectors: int, folding: Folding) -> MatrixUnit:
+    return DensePE(
+        rows=matrix.shape[0],
+        columns=matrix.shape[1],
+        vectors=vectors,
+        pe=folding.pe,
+        simd=folding.simd,
+        in_bits=source.bits,
+        in_signed=source.signed,
+        weight_bits=weight_type(matrix).bits,
+        acc_bits=accumulator_type(matrix, source).bits,
+        use_dsp=folding.use_dsp,
+        weight_block_ram=folding.weight_block_ram,
+    )
+
+
+def _csr(matrix: IntArray, source: IntType, vectors: int, folding: Folding) -> MatrixUnit:
+    assert folding.layout is not None, folding
+    return CsrPE.of(
+        matrix,
+        folding.layout,
+        vectors=vectors,
+        in_bits=source.bits,
+        in_signed=source.signed,
+        weight_bits=weight_type(matrix).bits,
+        acc_bits=accumulator_type(matrix, source).bits,
+        use_dsp=folding.use_dsp,
+        weight_block_ram=folding.weight_block_ram,
+    )
+
+
+_UNITS: dict[str, Callable[[IntArray, IntType, int, Folding], MatrixUnit]] = {
+    DensePE.kind: _dense,
+    CsrPE.kind: _csr,
+}
+
+KINDS = tuple(_UNITS)
+"""Kinds of PEs, as foldings and the command line name them."""
+
+
+def matrix_unit(matrix: IntArray, source: IntType, vectors: int, folding: Folding) -> MatrixUnit:
+    """The PE of a folding.
+
+    Args:
+        matrix: (rows, columns), columns in the order in which they arrive.
+        source: type of the activations.
+        vectors: of a frame.
+    """
+    return _UNITS[folding.kind](matrix, source, vectors, folding)
+
+
+def is_sparse(matrix: IntArray) -> bool:
+    """Whether index decoding is worth considering."""
+    return bool(np.count_nonzero(matrix) <= SPARSE * matrix.size)
+
+
+def layouts(matrix: IntArray) -> Iterator[LaneLayout]:
+    """Ways to spread a matrix, with absolute indices. Columns without weights are not sent, but to fill beats up."""
+    rows, columns = matrix.shape
+    kept = max(1, int(np.count_nonzero(matrix.any(axis=0))))
+    weights = np.count_nonzero(matrix)
+    many = weights > MANY_WEIGHTS
+    wide = {d * m for d in divisors(columns) if d >= 5 for m in (1, 2, 4)}
+    choices = sorted({*LANES, *(lanes for lanes in wide if lanes <= MOST_LANES)})
+    for height in (1, 2, 4):
+        if rows % height:
+            continue
+        entries = int(matrix.reshape(rows // height, height, columns).any(axis=1).sum())
+        # Rows that do not share their columns gain nothing by sharing an index.
+        if height > 1 and weights < 0.7 * height * entries:
+            continue
+        for groups in divisors(rows // height):
+            for lanes in choices:
+                if many and (lanes & (lanes - 1) or lanes < 4 or groups & (groups - 1) or groups > 16):
+                    continue
+                # Most lanes should find something in most row blocks.
+                if lanes > 1 and lanes * rows // height > 2 * max(1, entries):
+                    continue
+                steps = max(1, entries // (groups * lanes))
+                # Beats of columns that were left out can be filled up.
+                widest = gcd(lanes, columns) if kept == columns else lanes
+                able = [d for d in divisors(widest) if kept <= d * steps]
+                yield LaneLayout(groups, lanes, able[0] if able else widest, height)
+
+
+def other_indices(layout: LaneLayout, matrix: IntArray) -> Iterator[LaneLayout]:
+    """The same layout with the other index formats."""
+    slots = -(-matrix.shape[1] // layout.lanes)
+    for bits in range(max(1, clog2(slots) - 3), clog2(slots)):
+        yield replace(layout, index_format="relative", index_bits=bits)
+    if slots <= BITMAP_SLOTS:
+        yield replace(layout, index_format="bitmap")
+
+
+def least_steps(matrix: IntArray, layout: LaneLayout) -> int:
+    """Steps of a vector if all lanes had the same to do: never more than there really are."""
+    rows, columns = matrix.shape
+    entries = int(np.count_nonzero(matrix.reshape(-1, layout.height, columns).any(axis=1)))
+    share = -(-entries // (layout.groups * layout.lanes))
+    return max(share, int(rows) // (layout.height * layout.groups), int(columns) // layout.in_lanes)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
-from admmfpga.blocks import Block, DensePE, Requantize
+from admmfpga.blocks import Block, CsrPE, MatrixUnit, Requantize
 from admmfpga.mapping import Design, Stage
 
 _HOROWITZ = "M. Horowitz, Computing's energy problem (and what we can do about it), ISSCC 2014, 45 nm at 0.9 V"
@@ -107,11 +107,13 @@ def energy(design: Design, layer: str | None = None) -> Energy:
 
 def _array(block: Block) -> Energy:
     """Of a PE array; nothing for other blocks."""
-    if not isinstance(block, DensePE):
+    if not isinstance(block, MatrixUnit):
         return Energy()
-    products = block.pe * block.simd * block.cycles
+    products = block.multipliers * block.cycles
+    # Rows share an activation in a dense array; lanes that decode indices have each their own, shared by a row block.
+    sharing = block.layout.height if isinstance(block, CsrPE) else block.sink_lanes
     return Energy(
         multiplications=products * multiplication(block.in_bits, block.weight_bits),
         additions=products * addition(block.acc_bits),
-        activations=read(block.simd * block.in_bits * block.cycles),
+        activations=read(block.multipliers // sharing * block.in_bits * block.cycles),
     )

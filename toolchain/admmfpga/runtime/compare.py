@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from admmfpga import mapping
 from admmfpga.blocks import Resources, axi_lite_control
 from admmfpga.boards import Board, load_board
 from admmfpga.codegen.build import Compiled, describe_design, write_build
 from admmfpga.errors import UserError
 from admmfpga.frontend import Import, load
-from admmfpga.mapping import Design, map_network
+from admmfpga.mapping import KINDS, Design, map_network
 from admmfpga.mapping.folding import CEILING, exceeded, fold, usable
 from admmfpga.mapping.lowering import candidates, hardware_nodes
 from admmfpga.network import Conv, Dense, IntArray, Network, Tensor, compact, weighted
@@ -93,11 +92,14 @@ class Place:
     clock_mhz: float
 
 
-def pe_kinds() -> dict[str, tuple[str, ...]]:
-    """What `map_network` can be told to use, by name: one kind of PE for all layers, or any for each."""
-    kinds: tuple[str, ...] = tuple(getattr(mapping, "KINDS", ("dense",)))
-    found: dict[str, tuple[str, ...]] = {kind: (kind,) for kind in kinds}
-    return found if len(kinds) == 1 else {"auto": kinds, **found}
+def pe_kinds(kind: str) -> dict[str, tuple[str, ...]]:
+    """What a network of some kind of pruning is mapped with, by name: any PE for each layer, or one for all.
+
+    Decoding indices of an unpruned network is never worth while, and takes long to find out.
+    """
+    if len(KINDS) == 1 or kind == "dense":
+        return {"dense": ("dense",)}
+    return {"auto": KINDS, **{name: (name,) for name in KINDS}}
 
 
 def compare_models(
@@ -146,11 +148,12 @@ def compare_models(
             entry.codes = entry.imported.quantize(images)
             entry.row["images"] = len(images)
             entry.row["accuracy"] = None if labels is None else _accuracy(entry, labels, progress)
-        entry.designs = _designs(entry.name, entry.network, place, progress)
+    reference = _classify(entries)
+    for entry in entries:
+        entry.designs = _designs(entry.name, entry.network, entry.row["kind"], place, progress)
     if not any(entry.best for entry in entries):
         reason = next(iter(entries[0].designs.values()))
         raise UserError(f"none of the networks fits; {entries[0].name}: {reason}", "take a larger budget or board")
-    reference = _classify(entries)
     dense = _dense(reference, place, progress)
     for entry in entries:
         entry.row["designs"] = [_design_row(entry, kind, place) for kind in entry.designs]
@@ -305,10 +308,9 @@ def _map(network: Network, kinds: tuple[str, ...], place: Place) -> Design:
     Raises:
         UserError: it does not fit.
     """
-    options: dict[str, Any] = {"kinds": kinds} if hasattr(mapping, "KINDS") else {}
     limit, available = usable(place.available), place.available
     while True:
-        design = map_network(network, available, board=place.board.name, **options)
+        design = map_network(network, available, board=place.board.name, kinds=kinds)
         over = {name: used - may for name, used, may in exceeded(_used(design), limit)}
         if not over:
             return design
@@ -318,10 +320,14 @@ def _map(network: Network, kinds: tuple[str, ...], place: Place) -> Design:
         )
 
 
-def _designs(name: str, network: Network, place: Place, progress: Progress) -> dict[str, Design | str]:
-    """The network with every kind of PE; a reason where that fails."""
+def _designs(name: str, network: Network, kind: str, place: Place, progress: Progress) -> dict[str, Design | str]:
+    """The network with every kind of PE; a reason where that fails.
+
+    Args:
+        kind: of its pruning.
+    """
     found: dict[str, Design | str] = {}
-    for name_of, kinds in pe_kinds().items():
+    for name_of, kinds in pe_kinds(kind).items():
         progress(f"mapping {name} ({name_of} PE)")
         try:
             found[name_of] = _map(network, kinds, place)
@@ -356,7 +362,7 @@ def _dense(reference: Entry, place: Place, progress: Progress) -> dict[str, Any]
     best, basis = reference.best, "as given"
     if not whole:
         basis = "with every weight there" + ("" if given else "; no dense network is given")
-        designs = _designs(f"dense {reference.name}", unpruned_twin(reference.network), place, progress)
+        designs = _designs(f"dense {reference.name}", unpruned_twin(reference.network), "dense", place, progress)
         best = Entry(reference.name, reference.path, reference.imported, designs=designs).best
     return {
         "name": reference.name,
@@ -439,7 +445,8 @@ def _front(entry: Entry, place: Place) -> list[dict[str, Any]]:
     if best is None:
         return []
     network = compact(entry.network)
-    layers = {node.name: candidates(network, node) for node in hardware_nodes(network)}
+    kinds = next(iter(pe_kinds(entry.row["kind"]).values()))
+    layers = {node.name: candidates(network, node, kinds) for node in hardware_nodes(network)}
     fixed = axi_lite_control.resources() + Resources(lut=400, ff=400)
     found: dict[int, dict[str, Any]] = {}
     for factor in FRONT:

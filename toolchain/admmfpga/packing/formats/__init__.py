@@ -17,7 +17,7 @@ FORMATS: dict[str, Format] = {
         Dense(),
         Compact(),
         Csr(),
-        *(Relative(bits) for bits in range(LEAST, MOST + 1)),
+        *(Relative(bits) for bits in range(1, MOST + 1)),
         Bitmap(),
         Csr(height=2),
         Csr(height=4),
@@ -25,22 +25,23 @@ FORMATS: dict[str, Format] = {
 }
 """Every weight format by its name; images carry the name."""
 
-RELATIVE = tuple(form for form in FORMATS.values() if isinstance(form, Relative))
-"""The relative index with each of the index widths that are tried."""
+RELATIVE = tuple(form for form in FORMATS.values() if isinstance(form, Relative) and form.index_bits >= LEAST)
+"""The relative index with each of the index widths that are tried for storage; PEs' lanes may have narrower ones."""
 
 FOUR_BIT_INDEX = "relative4"
 """The relative index that is always reported, beside the best one."""
 
 
 def sizes(matrix: IntArray | Kept, bits: int | None = None) -> dict[str, Size]:
-    """Exact size of a matrix in every format.
+    """Exact size of a matrix in every format, of relative indices those of `RELATIVE`.
 
     Args:
         matrix: (rows, columns) integers, or its kept weights.
         bits: of a weight; None for the least.
     """
     kept = Kept.of(matrix)
-    return {name: form.size(kept, bits) for name, form in FORMATS.items()}
+    tried = (form for form in FORMATS.values() if form in RELATIVE or not isinstance(form, Relative))
+    return {form.name: form.size(kept, bits) for form in tried}
 
 
 def best_relative(found: dict[str, Size]) -> str:
@@ -51,8 +52,7 @@ def best_relative(found: dict[str, Size]) -> str:
 def reported(found: dict[str, Size]) -> dict[str, Size]:
     """The sizes worth showing: of the relative indices the best one and the one of 4 bits."""
     shown = {best_relative(found), FOUR_BIT_INDEX}
-    relative = {form.name for form in RELATIVE}
-    return {name: size for name, size in found.items() if name not in relative or name in shown}
+    return {name: size for name, size in found.items() if not isinstance(FORMATS[name], Relative) or name in shown}
 
 
 def smallest(found: dict[str, Size]) -> str:

@@ -8,7 +8,18 @@ import pytest
 import torch
 from torch import nn
 
-from admmfpga.compress import Bits, Compressor, Constant, Continuous, Filter, NonStructured, Staged
+from admmfpga.compress import (
+    Bits,
+    Compressor,
+    Constant,
+    Continuous,
+    Filter,
+    Frozen,
+    NonStructured,
+    Staged,
+    Ternary,
+    recipe,
+)
 from admmfpga.errors import UserError
 
 
@@ -143,3 +154,54 @@ def test_a_layer_that_does_not_exist_is_refused_with_those_that_do(network: nn.S
     with pytest.raises(UserError, match="fc9") as caught:
         Compressor(network, {"fc9": NonStructured(3)})
     assert "fc1" in caught.value.hint
+
+
+RECIPE = """
+[[steps]]
+joint = true
+admm = { iterations = 4, schedule = "continuous", rho = 0.5, factor = 2.0 }
+[steps.layers]
+conv1 = { kind = "filter", count = 3 }
+fc1 = { kind = "non-structured", rate = 4.0 }
+fc2 = { kind = "none" }
+[[steps]]
+budget = { rate = 2.0 }
+[quantize]
+admm = { schedule = "constant", rho = 0.25 }
+[quantize.layers]
+fc1 = { bits = 3 }
+conv2 = { kind = "ternary" }
+"""
+
+
+def test_a_recipe_gives_the_sets_and_rho_of_its_step(network: nn.Sequential) -> None:
+    chosen = recipe.parse(RECIPE)
+    with torch.no_grad():
+        network.fc1.weight[:, 0] = 0
+    pruning = Compressor.from_recipe(network, chosen)
+    zeros = Frozen(network.fc1.weight != 0)
+    assert set(pruning.sets) == {"conv1", "fc1", "conv2"}
+    assert pruning.sets["conv1"] == (Filter(3),)
+    assert pruning.sets["conv2"] == (Ternary(),)
+    assert [one.sets[1] for one in pruning.sets["fc1"]] == [NonStructured(96), Bits(3)]
+    assert all(torch.equal(one.sets[0].mask, zeros.mask) for one in pruning.sets["fc1"])
+    pruning.prepare()
+    assert pruning.rho == 0.5
+    pruning.step()
+    assert pruning.rho == 1.0
+    pruning.squash_mask()
+    assert int(network.fc1.weight.count_nonzero()) == 96
+    assert not network.fc1.weight[:, 0].any()
+    levels = Compressor.from_recipe(network, chosen, None)
+    assert set(levels.sets) == {"fc1", "conv2"}
+    assert levels.rho == 0.25
+
+
+def test_a_recipe_that_gives_no_sets_is_refused(network: nn.Sequential) -> None:
+    chosen = recipe.parse(RECIPE)
+    with pytest.raises(UserError, match="measuring on data"):
+        Compressor.from_recipe(network, chosen, 1)
+    with pytest.raises(UserError, match="2 steps, counted from 0, and none is 2"):
+        Compressor.from_recipe(network, chosen, 2)
+    with pytest.raises(UserError, match="no layer fc1"):
+        Compressor.from_recipe(nn.Sequential(nn.Linear(2, 2)), chosen)

@@ -26,8 +26,9 @@ import torch
 from torch import Tensor, nn
 
 from admmfpga.compress.masking import Masks
+from admmfpga.compress.recipe import Recipe, check, weighted_layers
 from admmfpga.compress.regulation import Constant, Regulation
-from admmfpga.compress.sets import ConstraintSet, Then
+from admmfpga.compress.sets import ConstraintSet, Frozen, Then
 from admmfpga.errors import UserError
 
 Constraints = Mapping[str, ConstraintSet | Sequence[ConstraintSet]]
@@ -83,6 +84,49 @@ class Compressor:
             raise UserError(f"no weight at {', '.join(wrong)}", hint=f"layers with weights: {', '.join(known)}")
         self.weights: dict[str, nn.Parameter] = {name: modules[name].weight for name in self.sets}
         self._pairs: dict[str, list[_Pair]] = {}
+
+    @classmethod
+    def from_recipe(cls, model: nn.Module, chosen: Recipe, step: int | None = 0) -> Compressor:
+        """The ADMM of one progressive step of a recipe, or of its quantization, for a loop that is not ours.
+
+        Exact zeros of the layers count as pruned and stay.
+
+        Args:
+            model: whose layers the recipe names.
+            chosen: see `recipe.load`; its epochs and learning rates are the loop's business.
+            step: index of the step; None takes the levels of `quantize`.
+
+        Raises:
+            UserError: the recipe does not fit the model, has no such step, or shares a budget (which takes data).
+        """
+        check(chosen, model)
+        levels = chosen.levels(model)
+        layers = weighted_layers(model)
+        sets: dict[str, list[ConstraintSet]] = {}
+        if step is None:
+            admm = chosen.quantize.admm
+            sets = {name: [one] for name, one in levels.items()}
+        else:
+            if not 0 <= step < len(chosen.steps):
+                raise UserError(f"the recipe has {len(chosen.steps)} steps, counted from 0, and none is {step}")
+            if chosen.steps[step].budget is not None:
+                raise UserError("a budget is shared by measuring on data", hint="loop.Run does it, or name the layers")
+            admm = chosen.steps[step].admm
+            for name, sparsity in chosen.steps[step].layers.items():
+                resolved = sparsity.resolve(layers[name].weight.shape)
+                if resolved is not None:
+                    sets[name] = [resolved]
+            for name, one in levels.items() if chosen.steps[step].joint else ():
+                sets.setdefault(name, []).append(one)
+        frozen = {name: Frozen(layers[name].weight.detach() != 0) for name in sets}
+        return cls(
+            model,
+            {
+                name: [one if bool(frozen[name].mask.all()) else Then((frozen[name], one)) for one in members]
+                for name, members in sets.items()
+            },
+            admm.regulation(),
+        )
 
     @property
     def rho(self) -> float:

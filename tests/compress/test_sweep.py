@@ -28,7 +28,7 @@ Whole = tuple[sweep.Search, dict[str, Any]]
 RECIPE = """
 [train]
 batch_size = 32
-learning_rate = 3e-3
+learning_rate = 1e-2
 [pretrain]
 epochs = 4
 [[steps]]
@@ -89,6 +89,7 @@ def test_the_pareto_set_is_one(whole: Whole) -> None:
     made, result = whole
     rows = {row["number"]: row["measures"] for row in result["trials"]}
     assert len(rows) == 6
+    assert len({one["accuracy"] for one in rows.values()}) > 1
     assert len({json.dumps(row["parameters"]) for row in result["trials"]}) == 6
 
     def better(one: dict[str, float], other: dict[str, float]) -> bool:

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from compress_made import build
 
 from admmfpga import frontend
 from admmfpga.cli import main
-from admmfpga.compress import recipe
+from admmfpga.compress import loop, recipe
+from admmfpga.compress.data import TrainingData
 from admmfpga.compress.finish import finish
+from admmfpga.compress.models import resnet8
 from admmfpga.compress.recipe import weighted_layers
 from admmfpga.network import reference, weighted
 
@@ -69,6 +72,34 @@ def test_the_front_end_reads_what_was_compressed(text: str, tmp_path: Path) -> N
     answers = reference.run(imported.network, codes).reshape(len(images), -1).argmax(axis=1)
     accuracy = 100 * float((answers == run.data.test_labels.numpy()).mean())
     assert abs(accuracy - summary["accuracy"]["integer"]) <= 2
+
+
+def test_the_front_end_reads_a_pruned_residual_network(tmp_path: Path) -> None:
+    """Tied filters leave together, so what is added still fits, and every kept weight arrives."""
+    text = """
+    [train]
+    batch_size = 8
+    [[steps]]
+    admm = { iterations = 1 }
+    retrain = { epochs = 1 }
+    purify = { paths = true, compact = true }
+    budget = { kind = "filter", rate = 1.6, skip = ["fc"] }
+    """
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (24, 3, 16, 16), generator=generator).float() / 255
+    labels = torch.randint(0, 10, (24,), generator=generator)
+    torch.manual_seed(1)
+    run = loop.Run(
+        resnet8(4), TrainingData(images, labels, images, labels, 1 / 255), recipe.parse(text), tmp_path, device="cpu"
+    )
+    run.run()
+    summary = finish(run)
+    assert summary["remaining_weights"] < summary["weights"] / 1.3
+    imported = frontend.load(tmp_path / "compressed.onnx")
+    kept = {name: int(layer.weight.count_nonzero()) for name, layer in weighted_layers(run.model).items()}
+    assert sorted(int(np.count_nonzero(node.weights)) for node in weighted(imported.network)) == sorted(kept.values())
+    for agreement in frontend.compare_with_onnxruntime(imported, images.numpy()):
+        assert agreement.share >= 0.98, agreement  # a difference in one layer is several steps after an addition
 
 
 @pytest.mark.slow

@@ -14,7 +14,13 @@ from admmfpga.cli.progress import Steps
 @click.command("check")
 @options.compiling
 def command(
-    model: Path, board: str, calibration: Path | None, clock: float | None, target_fps: float | None, as_json: bool
+    model: Path,
+    board: str,
+    calibration: Path | None,
+    clock: float | None,
+    target_fps: float | None,
+    pe: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Check a model against a board without building: all unsupported nodes, layers, fit, expected throughput.
 
@@ -31,7 +37,13 @@ def command(
         steps("reading and quantizing the model")
         images = None if calibration is None else options.load_npz(calibration)[0]
         compiled = compile_model(
-            model, board, calibration=images, clock_mhz=clock, target_fps=target_fps, progress=steps
+            model,
+            board,
+            calibration=images,
+            clock_mhz=clock,
+            target_fps=target_fps,
+            pe=options.pe_kinds(pe),
+            progress=steps,
         )
     for warning in compiled.imported.warnings:
         click.secho(f"warning: {warning}", fg="yellow", err=True)

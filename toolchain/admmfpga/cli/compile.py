@@ -21,6 +21,7 @@ def command(
     calibration: Path | None,
     clock: float | None,
     target_fps: float | None,
+    pe: tuple[str, ...],
     as_json: bool,
     output: Path | None,
     force: bool,
@@ -33,6 +34,7 @@ def command(
     \b
     Examples:
       admmfpga compile model.onnx --board pynq --calibration images.npz
+      admmfpga compile pruned.onnx --board pynq --pe csr --pe conv1=dense
       admmfpga compile model.onnx --board zcu104 --clock 250 --target-fps 10000 -o build/fast
     """
     from admmfpga.codegen.build import compile_model, write_build
@@ -42,7 +44,13 @@ def command(
         steps("reading and quantizing the model")
         images = None if calibration is None else options.load_npz(calibration)[0]
         compiled = compile_model(
-            model, board, calibration=images, clock_mhz=clock, target_fps=target_fps, progress=steps
+            model,
+            board,
+            calibration=images,
+            clock_mhz=clock,
+            target_fps=target_fps,
+            pe=options.pe_kinds(pe),
+            progress=steps,
         )
         folder = output or Path("build") / compiled.imported.network.name
         steps("writing the build folder")

@@ -29,9 +29,23 @@ calibration = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
+pe = click.option(
+    "--pe",
+    multiple=True,
+    metavar="[LAYER=]KIND",
+    help="PE of all layers or of one: auto (the cheapest), dense, csr. May be given several times.",
+)
+
+
+def pe_kinds(values: tuple[str, ...]) -> dict[str, str]:
+    """Kinds by layer name from the words of `--pe`; "" stands for all layers."""
+    split = (value.rpartition("=") for value in values)
+    return {layer: kind for layer, _, kind in split}
+
+
 def compiling(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of `check` and `compile`."""
-    for option in (as_json, target_fps, clock, calibration, board, model):
+    for option in (as_json, pe, target_fps, clock, calibration, board, model):
         function = option(function)
     return function
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,14 @@ from admmfpga.codegen.render import render_design, write_files
 from admmfpga.errors import UserError
 from admmfpga.frontend import Import, load
 from admmfpga.manifest import write_manifest
-from admmfpga.mapping import Design, map_network
+from admmfpga.mapping import KINDS, Design, map_network
+from admmfpga.network import Network, weighted
 from admmfpga.report import make_report
 
 Progress = Callable[..., None]
+
+AUTO = "auto"
+"""The cheapest PE that keeps up, layer by layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,7 @@ def compile_model(
     calibration: npt.NDArray[np.generic] | None = None,
     clock_mhz: float | None = None,
     target_fps: float | None = None,
+    pe: Mapping[str, str] | None = None,
     progress: Progress = lambda *_: None,
 ) -> Compiled:
     """Import a model and map it onto a board.
@@ -52,6 +57,7 @@ def compile_model(
         calibration: (N, C, H, W) images for a float model.
         clock_mhz: of the accelerator; the board's default if None.
         target_fps: frames per second to reach with the least resources; None for as fast as fits.
+        pe: kind of PE by layer name, "" standing for all others; layers that are not named take what is cheapest.
 
     Raises:
         UserError: bad file, unsupported operators, unknown board, design that does not fit.
@@ -63,9 +69,25 @@ def compile_model(
     interval = None if target_fps is None else int(clock * 1e6 / target_fps)
     if interval == 0:
         raise UserError(f"{target_fps:g} frames/s is more than one a cycle at {clock:g} MHz", "ask for fewer")
-    design = map_network(imported.network, board.resources, board=board.name, target_interval=interval)
+    kinds = _kinds(imported.network, pe or {})
+    design = map_network(imported.network, board.resources, board=board.name, target_interval=interval, kinds=kinds)
     report = make_report(design, board, clock_mhz=clock, model_name=imported.network.name, model_sha256=imported.sha256)
     return Compiled(imported, design, board, clock, report)
+
+
+def _kinds(network: Network, pe: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Kinds of PEs that each layer may take.
+
+    Raises:
+        UserError: unknown kinds, layers that are not there or have no weights, all at once.
+    """
+    layers = [node.name for node in weighted(network)]
+    problems = [f"no layer {name!r} with weights" for name in pe if name and name not in layers]
+    problems += [f"no PE {kind!r}" for kind in dict.fromkeys(pe.values()) if kind not in (AUTO, *KINDS)]
+    if problems:
+        raise UserError("; ".join(problems), f"layers are {', '.join(layers)}; PEs are {', '.join((AUTO, *KINDS))}")
+    chosen = {name: pe.get(name, pe.get("", AUTO)) for name in layers}
+    return {name: KINDS if kind == AUTO else (kind,) for name, kind in chosen.items()}
 
 
 def write_build(compiled: Compiled, folder: Path, *, force: bool = False) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from admmfpga.blocks import Resources, axi_lite_control
+from admmfpga.mapping.choice import PeChoice, weigh
 from admmfpga.mapping.depths import size_fifos
 from admmfpga.mapping.design import AxisFormat, Design, Stage, Stream, Timing
-from admmfpga.mapping.folding import Folding, fold
-from admmfpga.mapping.lowering import axis_formats, candidates, hardware_nodes, lower
+from admmfpga.mapping.folding import Folding, fold, pareto, usable
+from admmfpga.mapping.lowering import axis_formats, candidates_by_kind, hardware_nodes, lower
 from admmfpga.mapping.streams import stream_beats
 from admmfpga.mapping.units import KINDS
 from admmfpga.network import Network, compact
@@ -18,6 +20,7 @@ __all__ = [
     "AxisFormat",
     "Design",
     "Folding",
+    "PeChoice",
     "Stage",
     "Stream",
     "Timing",
@@ -49,14 +52,23 @@ def map_network(
         UserError: the network has no dataflow form, or does not fit.
     """
     original, network = network, compact(network)
-    layers = {
-        node.name: candidates(network, node, kinds.get(node.name, KINDS) if isinstance(kinds, Mapping) else kinds)
+    found = {
+        node.name: candidates_by_kind(
+            network, node, kinds.get(node.name, KINDS) if isinstance(kinds, Mapping) else kinds
+        )
         for node in hardware_nodes(network)
     }
+    layers = {name: pareto([one for options in by.values() for one in options]) for name, by in found.items()}
     # The AXI wrappers take a few hundred LUTs whatever is chosen; an allowance covers their FIFOs and converters.
     fixed = axi_lite_control.resources() + Resources(lut=400, ff=400)
     choice = fold(layers, available, fixed, board=board, target_interval=target_interval)
-    return build_design(network, {name: c.folding for name, c in choice.candidates.items()}, original)
+    interval = max(choice.interval, target_interval or 0)
+    choices = {
+        node.name: weigh(network, node, found[node.name], choice.candidates[node.name], interval, usable(available))
+        for node in hardware_nodes(network)
+    }
+    design = build_design(network, {name: c.folding for name, c in choice.candidates.items()}, original)
+    return replace(design, choices={name: one for name, one in choices.items() if one is not None})
 
 
 def build_design(network: Network, foldings: dict[str, Folding], original: Network | None = None) -> Design:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from admmfpga.blocks import Block, Port, Resources
 from admmfpga.mapping.folding import Folding
 from admmfpga.network import IntArray, IntType, Network, Tensor
 from admmfpga.packing import Memory
+
+if TYPE_CHECKING:
+    from admmfpga.mapping.choice import PeChoice
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +93,7 @@ class Design:
         timing: of the whole pipeline.
         foldings: by layer name.
         formats: TDATA layout of input and output.
+        choices: why the layers got their PEs, by layer name; empty where the design was made from given foldings.
     """
 
     network: Network
@@ -98,6 +103,7 @@ class Design:
     timing: Timing
     foldings: dict[str, Folding]
     formats: tuple[AxisFormat, AxisFormat]
+    choices: dict[str, PeChoice] = field(default_factory=dict)
 
     @property
     def input(self) -> Tensor:

@@ -279,14 +279,19 @@ def candidates(network: Network, node: Node, kinds: Collection[str] = KINDS) -> 
     Args:
         kinds: of PEs that may multiply; layers without weights have only one form.
     """
+    return pareto([one for options in candidates_by_kind(network, node, kinds).values() for one in options])
+
+
+def candidates_by_kind(network: Network, node: Node, kinds: Collection[str] = KINDS) -> dict[str, list[Candidate]]:
+    """Ways to build a layer, Pareto-optimal among those on the same kind of PE."""
     if not isinstance(node, Conv | Dense):
-        return pareto(_dense_candidates(network, node))
-    found: list[Candidate] = []
+        return {"": pareto(_dense_candidates(network, node))}
+    found = {}
     if "dense" in kinds:
-        found += _dense_candidates(network, node)
+        found["dense"] = pareto(_dense_candidates(network, node))
     if "csr" in kinds and (is_sparse(node.matrix) or "dense" not in kinds):
-        found += _csr_candidates(network, node)
-    return pareto(found)
+        found["csr"] = pareto(sparse_candidates(network, node))
+    return found
 
 
 def _dense_candidates(network: Network, node: Node) -> list[Candidate]:
@@ -305,15 +310,26 @@ def _dense_candidates(network: Network, node: Node) -> list[Candidate]:
     return found
 
 
-def _csr_candidates(network: Network, node: Conv | Dense) -> list[Candidate]:
-    """Layouts with absolute indices first; those that are worth it are tried with the other index formats too."""
-    lean = pareto([one for layout in layouts(node.matrix) for one in layout_candidates(network, node, layout)])
+def sparse_candidates(network: Network, node: Conv | Dense, interval: int | None = None) -> list[Candidate]:
+    """Ways to build a layer on index-decoding PEs.
+
+    Layouts with absolute indices first; those that are worth it are tried with the other index formats too.
+
+    Args:
+        interval: cycles per frame that are wanted: forms that cannot keep up, or are several times too fast, are left
+            out. None: all.
+    """
+    output = network.output_of(node)
+    vectors = output.elements // output.channels
+    found = list(layouts(node.matrix))
+    if interval is not None:
+        found = [one for one in found if interval < 4 * vectors * least_steps(node.matrix, one) <= 4 * interval]
+    lean = pareto([one for layout in found for one in layout_candidates(network, node, layout)])
     kept = {one.folding.layout for one in lean if one.folding.layout is not None}
-    found = list(lean)
     for layout in sorted(kept, key=str):
         for other in other_indices(layout, node.matrix):
-            found += layout_candidates(network, node, other)
-    return found
+            lean += layout_candidates(network, node, other)
+    return lean
 
 
 def layout_candidates(network: Network, node: Conv | Dense, layout: LaneLayout) -> list[Candidate]:

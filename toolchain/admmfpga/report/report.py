@@ -79,6 +79,7 @@ def _layer(design: Design, node: Node) -> dict[str, Any]:
         "cycles": max(stage.block.cycles for stage in stages),
         "utilization": None,
         "weight_slots": None,
+        "choice": design.choices[node.name].as_dict() if node.name in design.choices else None,
         "resources": total.as_dict(),
         "storage": None,
     }

@@ -1,0 +1,73 @@
+"""Which PE a layer gets, and why."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from admmfpga.blocks import MatrixUnit, Resources
+from admmfpga.mapping import map_network
+from admmfpga.mapping.units import is_sparse
+from admmfpga.network import IntType
+from made import NetworkMaker
+
+BOARD = Resources(53200, 106400, 280, 220)
+
+
+def network(density, seed=0):
+    """Two dense layers, the first one pruned to a density."""
+    rng = np.random.default_rng(seed)
+    made = NetworkMaker((64,), IntType(8, False), rng).dense(48, bits=4).dense(10, IntType(8, True), bits=4).done()
+    first = made.nodes[0]
+    mask = rng.random(first.weights.shape) < density
+    made.nodes[0] = replace(first, weights=np.where(mask, np.where(first.weights == 0, 1, first.weights), 0))
+    return made
+
+
+def mapped(density, **options):
+    return map_network(network(density), BOARD, board="made", target_interval=200, **options)
+
+
+@pytest.mark.parametrize("kind", ["dense", "csr"])
+def test_the_kind_that_is_asked_for(kind):
+    design = mapped(0.1, kinds=(kind,))
+    assert {stage.block.kind for stage in design.stages if isinstance(stage.block, MatrixUnit)} == {kind}
+    assert all("alone was considered" in choice.reason for choice in design.choices.values())
+
+
+def test_kinds_by_layer():
+    names = [node.name for node in network(0.1).nodes]
+    design = mapped(0.1, kinds={names[0]: ("csr",), names[1]: ("dense",)})
+    assert [design.foldings[name].kind for name in names] == ["csr", "dense"]
+
+
+def test_a_sparse_layer_is_decoded_and_a_full_one_is_not():
+    sparse, full = mapped(0.03), mapped(1.0)
+    name = sparse.network.nodes[0].name
+    assert sparse.foldings[name].kind == "csr"
+    assert full.foldings[name].kind == "dense"
+    assert set(full.choices[name].alternatives) == {"dense"}, "nobody wants to decode indices of all weights"
+
+
+def test_the_choice_follows_from_the_prices():
+    for density in (0.03, 0.1, 0.3, 0.6):
+        design = mapped(density)
+        name = design.network.nodes[0].name
+        choice = design.choices[name]
+        prices = {kind: found.price for kind, found in choice.alternatives.items() if found}
+        assert choice.kind == min(prices, key=lambda kind: prices[kind])
+        assert choice.density == pytest.approx(density, abs=0.03)
+
+
+def test_break_even_parts_the_densities_that_are_decoded_from_those_that_are_not():
+    name = network(0.1).nodes[0].name
+    even = mapped(0.1).choices[name].break_even_density
+    assert even is not None
+    assert even == pytest.approx(mapped(0.2).choices[name].break_even_density, rel=0.25)
+    assert mapped(even / 1.5).foldings[name].kind == "csr"
+    assert mapped(min(0.74, even * 1.5)).foldings[name].kind == "dense"
+
+
+def test_what_counts_as_sparse():
+    assert is_sparse(np.array([[1, 0, 2, 3]]))
+    assert not is_sparse(np.array([[1, 1, 2, 3]]))

@@ -1,0 +1,159 @@
+"""Why a layer got the PE that it got: what each kind would cost at the same speed, and where they break even."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from admmfpga.blocks import Resources
+from admmfpga.mapping.folding import PRICES, Candidate
+from admmfpga.mapping.lowering import sparse_candidates
+from admmfpga.network import Conv, Dense, IntArray, Network, Node
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """The cheapest form of a layer on one kind of PE that keeps up with the accelerator.
+
+    Attributes:
+        price: shares of the usable resources, weighted as in the search for foldings.
+    """
+
+    cycles: int
+    resources: Resources
+    price: float
+
+
+@dataclass(frozen=True)
+class PeChoice:
+    """The PE of a layer and what it was weighed against.
+
+    Attributes:
+        kind: that was chosen.
+        density: share of the weights that are not zero.
+        alternatives: by kind; None: that kind cannot keep up.
+        break_even_density: where dense and csr cost the same at the accelerator's interval, for random masks; None: one
+            of them is cheaper at all densities, cannot keep up, or was not considered.
+        reason: in words.
+    """
+
+    kind: str
+    density: float
+    alternatives: Mapping[str, Alternative | None]
+    break_even_density: float | None
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For report.json."""
+        return asdict(self)
+
+
+def weigh(
+    network: Network,
+    node: Node,
+    found: Mapping[str, Sequence[Candidate]],
+    chosen: Candidate,
+    interval: int,
+    limit: Resources,
+) -> PeChoice | None:
+    """Explain the choice for a layer.
+
+    Args:
+        found: candidates by kind.
+        chosen: the one that was taken.
+        interval: of the accelerator, in cycles.
+        limit: resources that may be used.
+
+    Returns:
+        None for layers without weights.
+    """
+    if not isinstance(node, Conv | Dense):
+        return None
+    density = float(np.count_nonzero(node.weights) / node.weights.size)
+    kind = chosen.folding.kind
+    best = {name: _cheapest(options, interval, limit) for name, options in found.items()}
+    dense, csr = best.get("dense"), best.get("csr")
+    even = None
+    if dense and csr:
+        even = _break_even(network, node, interval, limit, dense.price, density, csr.price)
+    return PeChoice(kind, round(density, 6), best, even, _reason(kind, density, best, found, even))
+
+
+def _break_even(
+    network: Network, node: Conv | Dense, interval: int, limit: Resources, dense: float, density: float, csr: float
+) -> float | None:
+    """The density at which csr costs what dense does, by bisection on a logarithmic scale, within 5 %.
+
+    Args:
+        dense, csr: prices of the layer as it is, csr at its own density.
+    """
+
+    def cheaper(other: float) -> bool:
+        varied = _at(node, other)
+        nodes = [varied if one is node else one for one in network.nodes]
+        found = _cheapest(sparse_candidates(replace(network, nodes=nodes), varied, interval), interval, limit)
+        return found is not None and found.price < dense
+
+    low, high = (density, 1.0) if csr < dense else (1.0 / node.weights.size, density)
+    if (csr < dense and cheaper(high)) or (csr >= dense and not cheaper(low)):
+        return None
+    while high > 1.05 * low:
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if cheaper(middle) else (low, middle)
+    return round(math.sqrt(low * high), 4)
+
+
+def _reason(
+    kind: str,
+    density: float,
+    best: Mapping[str, Alternative | None],
+    found: Mapping[str, Sequence[Candidate]],
+    even: float | None,
+) -> str:
+    others = [name for name in found if name != kind]
+    if not others:
+        return f"{kind} alone was considered; {100 * density:.1f} % of the weights are not zero"
+    parts = []
+    for name in others:
+        mine, theirs = best.get(kind), best[name]
+        if theirs is None:
+            parts.append(f"{name} cannot keep up")
+        elif mine is not None:
+            if mine.price <= theirs.price:
+                parts.append(f"{name} would cost {theirs.price / max(mine.price, 1e-9):.2f}x as much")
+            else:
+                parts.append(f"{name} would cost {theirs.price / mine.price:.2f}x as much, but of what is scarcer here")
+    if even is not None:
+        parts.append(f"break-even at a density of {100 * even:.1f} %, this layer has {100 * density:.1f} %")
+    return "; ".join(parts)
+
+
+def _cheapest(options: Sequence[Candidate], interval: int, limit: Resources) -> Alternative | None:
+    able = [one for one in options if one.cycles <= interval]
+    if not able:
+        return None
+    best = min(able, key=lambda one: _price(one.resources, limit))
+    return Alternative(best.cycles, best.resources, round(_price(best.resources, limit), 6))
+
+
+def _price(resources: Resources, limit: Resources) -> float:
+    shares = {name: int(getattr(resources, name)) / max(1, int(getattr(limit, name))) for name in PRICES}
+    return sum(PRICES[name] * share for name, share in shares.items())
+
+
+def _at(node: Conv | Dense, density: float) -> Conv | Dense:
+    """The layer with a random mask of another density: some weights dropped, or some put where there were none."""
+    rng = np.random.default_rng(0)
+    flat: IntArray = node.weights.reshape(-1).copy()
+    kept, free = np.flatnonzero(flat), np.flatnonzero(flat == 0)
+    wanted = max(1, round(density * flat.size))
+    if wanted < len(kept):
+        flat[rng.choice(kept, len(kept) - wanted, replace=False)] = 0
+    else:
+        values = flat[kept] if len(kept) else np.array([1])
+        flat[rng.choice(free, wanted - len(kept), replace=False)] = rng.choice(values, wanted - len(kept))
+    return replace(node, weights=flat.reshape(node.weights.shape))

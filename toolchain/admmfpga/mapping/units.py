@@ -104,8 +104,9 @@ def layouts(matrix: IntArray) -> Iterator[LaneLayout]:
             for lanes in choices:
                 if many and (lanes & (lanes - 1) or lanes < 4 or groups & (groups - 1) or groups > 16):
                     continue
-                # Most lanes should find something in most row blocks.
-                if lanes > 1 and lanes * rows // height > 2 * max(1, entries):
+                # Most lanes should find something in most row blocks, unless more lanes are what brings a vector in.
+                blocks = rows // (height * groups)
+                if lanes > 1 and lanes * rows // height > 2 * max(1, entries) and lanes * blocks > kept:
                     continue
                 steps = max(1, entries // (groups * lanes))
                 # Beats of columns that were left out can be filled up.

@@ -129,6 +129,26 @@ def test_unknown_board_is_refused_with_a_suggestion(files, admmfpga):
     refused(admmfpga("compile", files / "model.onnx", "--board", "pynk"), "pynk", "pynq")
 
 
+def test_kinds_of_pes_are_taken_by_layer(files, admmfpga, tmp_path):
+    arguments = ("--calibration", files / "calibration.npz", "--target-fps", 200000, "-o", tmp_path / "out", "--json")
+    result = admmfpga("compile", files / "model.onnx", *arguments, "--pe", "csr")
+    assert result.exit_code == 0, result.output
+    layers = [layer for layer in json.loads(result.stdout)["layers"] if layer["kept_weights"]]
+    assert {layer["block"] for layer in layers} == {"csr_pe"}
+    name = layers[0]["name"]
+    result = admmfpga("check", files / "model.onnx", *arguments[:4], "--json", "--pe", "csr", "--pe", f"{name}=dense")
+    blocks = {layer["name"]: layer["block"] for layer in json.loads(result.stdout)["layers"] if layer["kept_weights"]}
+    assert [block for layer, block in blocks.items() if block == "dense_pe"] == ["dense_pe"]
+    assert blocks[name] == "dense_pe"
+
+
+def test_all_mistakes_of_pe_are_named_at_once(files, admmfpga, tmp_path):
+    arguments = ("--calibration", files / "calibration.npz", "--pe", "nolayer=csr", "--pe", "eie")
+    result = admmfpga("compile", files / "model.onnx", *arguments, "-o", tmp_path / "out")
+    refused(result, "nolayer", "eie", "dense, csr")
+    assert not (tmp_path / "out").exists()
+
+
 def test_design_that_does_not_fit_is_refused(files, admmfpga, tmp_path):
     board = files / "tiny.toml"
     from admmfpga.resources import resource_dir

@@ -33,6 +33,8 @@ def test_report_shows_bottleneck_and_source():
                 "columns": 100, "kept_weights": 990, "weight_bits": 8, "cycles": 500, "utilization": 0.5,
                 "resources": {"lut": 1, "ff": 2, "bram18": 3, "dsp": 4},
                 "storage": {"best": "bitmap", "formats": {"bitmap": {"total": 4096}}},
+                "choice": {"kind": "dense", "reason": "csr would cost twice as much",
+                           "alternatives": {"dense": {}, "csr": {}}},
             }
         ],
         "host": [{"op": "Softmax", "axis": -1}],
@@ -43,3 +45,6 @@ def test_report_shows_bottleneck_and_source():
     assert "LUT 1/4 (25 %)" in text
     assert "modelled" in text
     assert "Softmax" in text
+    assert "fc  dense: csr would cost twice as much" in text
+    report["layers"][0]["choice"]["alternatives"].pop("csr")
+    assert "csr would" not in format_report(report), "nothing was weighed"

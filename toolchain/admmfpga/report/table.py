@@ -54,6 +54,14 @@ def format_report(report: dict[str, Any]) -> str:
             )
         )
     lines += format_table(header, rows)
+    # Layers in which more than one kind of PE was weighed.
+    weighed = [layer for layer in report["layers"] if len((layer.get("choice") or {}).get("alternatives", ())) > 1]
+    if weighed:
+        width = max(len(layer["name"]) for layer in weighed)
+        lines += ["", "why these PEs"]
+        lines += [
+            f"{layer['name'].ljust(width)}  {layer['choice']['kind']}: {layer['choice']['reason']}" for layer in weighed
+        ]
     lines += [
         "",
         f"frame interval  {report['frame_interval_cycles']:,} cycles = {report['throughput_fps']:,.0f} frames/s, "

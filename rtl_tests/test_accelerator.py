@@ -25,6 +25,7 @@ from made import (
     random_frames,
     random_pruned_design,
     random_sparse_design,
+    random_unrolled_design,
 )
 
 SHA256 = "89abcdef" * 8
@@ -93,6 +94,15 @@ def test_random_pruned_networks(seed, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", [502, 510, 518])
+def test_layers_in_logic(seed, tmp_path):
+    """Constant matrices as shifts and adders between other layers."""
+    rng = np.random.default_rng(seed)
+    design = random_unrolled_design(rng)
+    check_rtl(design, write(design, tmp_path), 4, rng)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_lenet_shapes_under_random_foldings(seed, tmp_path):
     """Wide layers with deep FIFOs in block RAM, foldings that nobody would choose."""
@@ -119,9 +129,14 @@ def test_random_sparse_networks(seed, tmp_path):
 
 @pytest.mark.slow
 def test_random_networks_in_hls(tmp_path):
-    for seed in range(8):
-        rng = np.random.default_rng(200 + seed)
-        design = random_pruned_design(rng) if seed % 2 else random_design(rng)
+    makers = [
+        (random_design, range(200, 205)),
+        (random_pruned_design, range(205, 208)),
+        (random_unrolled_design, [518]),
+    ]
+    for make, seed in ((make, seed) for make, seeds in makers for seed in seeds):
+        rng = np.random.default_rng(seed)
+        design = make(rng)
         build = write(design, tmp_path / str(seed))
         codes = random_frames(design.network, 5, rng)
         beats = CSimulation(build, build / "csim").run(to_beats(codes, design.formats[0]), len(codes))

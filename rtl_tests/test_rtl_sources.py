@@ -21,6 +21,7 @@ ILLEGAL = {
     "dense_pe": [{"SIMD": 0}, {"ACC_BITS": 0}],
     "csr_pe": [{"LANES": 3, "IN_LANES": 2}, {"LANES": 2}, {"PARTIAL_DEPTH": 3}, {"SLOTS": 0}],
     "requantize": [{"SHIFT": 62}, {"MULTIPLIER_BITS": 25}, {"LOW": 3, "HIGH": 2}, {"OUT_BITS": 33}, {"GROUPS": 0}],
+    "unrolled_pe": [{"OUT_LANES": 0}, {"STAGES": 0}],
     "max_pool": [{"TAPS": 0}],
     "axis_input": [{"BITS": 9, "CONTAINER_BITS": 8}, {"CONTAINER_BITS": 12}, {"BEATS": 0}],
     "axis_output": [{"BITS": 9, "CONTAINER_BITS": 8}, {"CONTAINER_BITS": 12}, {"BEATS": 0}],

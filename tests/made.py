@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from admmfpga.blocks import Window
+from admmfpga.blocks import UnrolledPE, Window
 from admmfpga.blocks.window import gather_lanes
 from admmfpga.mapping import Design, Folding, build_design
-from admmfpga.mapping.lowering import foldings, hardware_nodes, layout_candidates
-from admmfpga.mapping.units import layouts, other_indices
+from admmfpga.mapping.lowering import foldings, hardware_nodes, layout_candidates, unrolled_candidates
+from admmfpga.mapping.units import is_tiny, layouts, other_indices
 from admmfpga.network import (
     Conv,
     Dense,
@@ -27,6 +27,7 @@ from admmfpga.network import (
     fixed_point,
     window_positions,
 )
+from admmfpga.network.ranges import accumulator_type, weight_type
 
 
 class NetworkMaker:
@@ -195,6 +196,21 @@ def _pruned_shape(node: Conv | Dense) -> tuple[int, int, int]:
     return *node.matrix.shape, node.weights.shape[-1]
 
 
+def unrolled(matrix: IntArray, source: IntType, *, vectors: int, out_depth: int = 2) -> UnrolledPE:
+    """A constant matrix in logic."""
+    return UnrolledPE(
+        rows=len(matrix),
+        columns=matrix.shape[1],
+        vectors=vectors,
+        matrix=tuple(map(tuple, matrix.tolist())),
+        in_bits=source.bits,
+        in_signed=source.signed,
+        weight_bits=weight_type(matrix).bits,
+        acc_bits=accumulator_type(matrix, source).bits,
+        out_depth=out_depth,
+    )
+
+
 def random_gather(block: Window, rng: np.random.Generator) -> tuple[tuple[int, ...], ...]:
     """A gather list of random kept taps, padding among them; now and then a group without any."""
     density = rng.choice([0.1, 0.4, 0.9, 1.0])
@@ -257,6 +273,18 @@ def random_sparse_design(rng: np.random.Generator) -> Design:
             options = layout_candidates(network, node, others[rng.integers(len(others))])
             if options:
                 chosen[node.name] = options[rng.integers(len(options))].folding
+    return build_design(network, chosen, original)
+
+
+def random_unrolled_design(rng: np.random.Generator) -> Design:
+    """A pruned network with layers in logic, others on PE arrays."""
+    original = pruned(random_network(rng), rng)
+    network = compact(original)
+    chosen = random_foldings(network, rng)
+    for node in hardware_nodes(network):
+        if isinstance(node, Conv | Dense) and is_tiny(node.matrix) and rng.integers(4):
+            options = unrolled_candidates(network, node)
+            chosen[node.name] = options[rng.integers(len(options))].folding
     return build_design(network, chosen, original)
 
 

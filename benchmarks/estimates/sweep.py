@@ -25,6 +25,7 @@ sys.path.insert(0, str(HERE.parents[1] / "tests"))
 
 from admmfpga.atomic import atomic_write  # noqa: E402
 from admmfpga.blocks import BLOCKS, Block, CsrPE, Resources  # noqa: E402
+from admmfpga.blocks.shift_add import digit_count  # noqa: E402
 from admmfpga.codegen.environment import make_environment  # noqa: E402
 from admmfpga.codegen.rtl import TOP, compile_order, render_registers, render_rtl  # noqa: E402
 from admmfpga.errors import ToolError  # noqa: E402
@@ -213,6 +214,31 @@ def _dense_pe(rng: np.random.Generator) -> Parameters:
     }
 
 
+def _unrolled_pe(rng: np.random.Generator) -> Parameters:
+    while True:
+        rows, columns = _pick(rng, 1, 2, 4, 6, 10, 16), _pick(rng, 2, 4, 6, 9, 16, 25)
+        in_bits, weight_bits = _pick(rng, 1, 2, 3, 4, 4, 6, 8, 8), _pick(rng, 2, 2, 3, 4, 4, 6, 8)
+        signed = bool(rng.integers(2)) and in_bits > 1
+        matrix = _matrix(rows, columns, weight_bits, rng)
+        matrix *= rng.random((rows, columns)) < rng.choice([0.1, 0.3, 0.6, 1.0])
+        # Compaction has left no rows without weights.
+        matrix[:, 0] += ~matrix.any(axis=1)
+        # Something to add in most rows.
+        if digit_count(matrix).sum() >= 1.5 * rows:
+            break
+    return {
+        "rows": rows,
+        "columns": columns,
+        "vectors": 2,
+        "matrix": matrix.tolist(),
+        "in_bits": in_bits,
+        "in_signed": signed,
+        "acc_bits": accumulator_type(matrix, IntType(in_bits, signed)).bits,
+        "weight_bits": weight_bits,
+        "out_depth": _pick(rng, 2, 5, 8, 9, 10, 12),
+    }
+
+
 def _matrix(rows: int, columns: int, bits: int, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.int64]]:
     top = (1 << (bits - 1)) - 1
     return rng.integers(-top, top, (rows, columns), endpoint=True)
@@ -288,6 +314,7 @@ DRAWS: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, in
     "axis_output": (_axis, 8, 4, 5),
     "dense_pe": (_dense_pe, 52, 24, 20),
     "csr_pe": (_csr_pe, 40, 16, 16),
+    "unrolled_pe": (_unrolled_pe, 24, 0, 10),
 }
 """How to draw parameters, and how many from each of `SEEDS`."""
 

@@ -28,7 +28,7 @@ from admmfpga.codegen.hls import Rom
 from admmfpga.network import IntArray, IntType
 from admmfpga.packing import LaneLayout, Memory
 from admmfpga.resources import resource_dir
-from made import random_gather
+from made import random_gather, unrolled
 
 Made = tuple[Block, dict[str, IntArray], IntArray]
 
@@ -177,6 +177,16 @@ def _csr_pe(rng: np.random.Generator) -> Iterator[Made]:
         yield _case(block, rng, {"matrix": matrix})
 
 
+def _unrolled_pe(rng: np.random.Generator) -> Iterator[Made]:
+    yield _case(unrolled(np.zeros((2, 3), dtype=np.int64), IntType(4, True), vectors=3), rng)
+    for rows, columns, bits in [(1, 1, 8), (3, 9, 2), (5, 25, 4), (16, 6, 8), (10, 40, 5)]:
+        for density in (0.2, 1.0):
+            top = (1 << (bits - 1)) - 1
+            matrix = rng.integers(-top, top, (rows, columns), endpoint=True) * (rng.random((rows, columns)) < density)
+            source = IntType(int(rng.integers(1, 9)), _signed(rng))
+            yield _case(unrolled(matrix, source, vectors=4), rng)
+
+
 def _requantize(rng: np.random.Generator) -> Iterator[Made]:
     # (accumulator bits, bias bits, multiplier bits, shift, output bits)
     fixed = [
@@ -227,6 +237,7 @@ MAKERS: dict[str, Callable[[np.random.Generator], Iterator[Made]]] = {
     "csr_pe": _csr_pe,
     "requantize": _requantize,
     "max_pool": _max_pool,
+    "unrolled_pe": _unrolled_pe,
     "fifo": _fifo,
     "axis_output": _axis_output,
 }

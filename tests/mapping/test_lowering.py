@@ -14,7 +14,16 @@ from admmfpga.mapping.lowering import candidates, converters, hardware_nodes, pa
 from admmfpga.network import Conv, Dense, IntType, Network, compact
 from admmfpga.network.reference import run
 from admmfpga.report import make_report
-from made import NetworkMaker, lenet5, pruned, random_design, random_foldings, random_frames, random_pruned_design
+from made import (
+    NetworkMaker,
+    lenet5,
+    pruned,
+    random_design,
+    random_foldings,
+    random_frames,
+    random_pruned_design,
+    random_unrolled_design,
+)
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -27,10 +36,11 @@ def test_blocks_in_a_row_equal_the_reference(seed):
         np.testing.assert_array_equal(out.ravel(), expected.ravel())
 
 
-@pytest.mark.parametrize("seed", range(100))
-def test_pruned_networks_equal_the_reference(seed):
+@pytest.mark.parametrize("make", [random_pruned_design, random_unrolled_design])
+@pytest.mark.parametrize("seed", range(60))
+def test_pruned_networks_equal_the_reference(seed, make):
     rng = np.random.default_rng(seed)
-    design = random_pruned_design(rng)
+    design = make(rng)
     frames = random_frames(design.network, 2, rng)
     for frame, expected in zip(frames, run(design.original, frames), strict=True):
         out = stream_beats(design, frame)["m_axis"]

@@ -9,12 +9,13 @@ from admmfpga.blocks.fifo import Fifo
 from admmfpga.blocks.matrix_unit import MatrixUnit
 from admmfpga.blocks.max_pool import MaxPool
 from admmfpga.blocks.requantize import Requantize
+from admmfpga.blocks.unrolled_pe import UnrolledPE
 from admmfpga.blocks.width_converter import WidthConverter
 from admmfpga.blocks.window import Window
 
 BLOCKS: dict[str, type[Block]] = {
     block.stem: block
-    for block in (AxisInput, Window, WidthConverter, DensePE, CsrPE, Requantize, MaxPool, Fifo, AxisOutput)
+    for block in (AxisInput, Window, WidthConverter, DensePE, CsrPE, UnrolledPE, Requantize, MaxPool, Fifo, AxisOutput)
 }
 """Every stream block by its stem."""
 
@@ -33,6 +34,7 @@ __all__ = [
     "Requantize",
     "Resources",
     "Schedule",
+    "UnrolledPE",
     "WidthConverter",
     "Window",
 ]

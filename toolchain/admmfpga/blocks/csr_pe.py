@@ -123,7 +123,7 @@ class CsrPE(MatrixUnit):
         return self.multipliers * self.steps
 
     @property
-    def format(self) -> str:
+    def format(self) -> str | None:
         # Formats of storage: the lanes' programs hold the same, dealt out and padded to equal lengths.
         if self.layout.index_format == "relative":
             return f"relative{self.layout.index_bits}"

@@ -79,7 +79,7 @@ class DensePE(MatrixUnit):
         return self.rows * self.columns
 
     @property
-    def format(self) -> str:
+    def format(self) -> str | None:
         return "dense"
 
     @property

@@ -47,8 +47,8 @@ class MatrixUnit(Block):
 
     @property
     @abstractmethod
-    def format(self) -> str:
-        """Weight format, one of `packing.FORMATS`."""
+    def format(self) -> str | None:
+        """Weight format, one of `packing.FORMATS`; None if there is no memory for weights."""
 
     @property
     @abstractmethod

@@ -47,9 +47,9 @@ class Register:
     high: int
 
     @property
-    def bits(self) -> int:
-        """Of a signed register that holds the whole range."""
-        return IntType.signed_holding(self.low, self.high).bits
+    def dtype(self) -> IntType:
+        """The narrowest type that holds the whole range."""
+        return IntType.holding(self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -277,7 +277,7 @@ def shift_add(matrix: IntArray, source: IntType) -> ShiftAdd:
         results.append((value, shift))
     stages = max([1, *(depth[result[0]] for result in results if result)])
     choices = [_placed(inputs, nodes, results, stages, source, times) for times in _times(inputs, nodes, depth, stages)]
-    return min(choices, key=lambda network: sum(register.bits for register in network.registers))
+    return min(choices, key=lambda network: sum(register.dtype.bits for register in network.registers))
 
 
 def _times(inputs: int, nodes: Sequence[_Node], depth: Sequence[int], stages: int) -> list[list[int]]:

@@ -76,7 +76,8 @@ def _needs(stages: Sequence[Stage], position: int) -> Iterator[tuple[int, int]]:
         # many more as the window unit's longest gap lasts.
         layer = [s.block for s in stages if s.layer == stages[position].layer]
         gap = max((_longest_gap(b)[0] for b in layer if isinstance(b, Window)), default=0)
-        vectors = 1 + -(-gap // block.vector_cycles)
+        pace = max(b.cycles for b in layer if not isinstance(b, Window)) // block.vectors
+        vectors = 1 + -(-gap // max(1, pace))
         yield position - 1, block.vector_beats * vectors + before.full_rate_depth
 
 

@@ -87,6 +87,15 @@ class KeptColumns:
         groups = -(-groups // several) * several
         return None if rest or groups > self.groups(channels) else Beats(groups, lanes)
 
+    def gathers(self, channels: int) -> bool:
+        """Whether the gather list is not too long."""
+        beats = self.beats(channels)
+        assert beats is not None
+        taps = int(self.mask.shape[0]) * channels
+        options = min(beats.groups, taps)
+        longest = max(options * (taps - 1).bit_length(), self.groups(channels) * (options - 1).bit_length())
+        return channels == 1 or 2 * beats.lanes * longest <= MAX_TABLE_BITS
+
     def simd(self, channels: int) -> Iterator[int]:
         """Values of SIMD that are worth trying: those that cover a beat, or several beats, with the least padding.
 
@@ -94,10 +103,7 @@ class KeptColumns:
         """
         beats = self.beats(channels)
         assert beats is not None
-        taps = int(self.mask.shape[0]) * channels
-        options = min(beats.groups, taps)
-        longest = max(options * (taps - 1).bit_length(), self.groups(channels) * (options - 1).bit_length())
-        if channels > 1 and 2 * beats.lanes * longest > MAX_TABLE_BITS:
+        if not self.gathers(channels):
             return
         yield from _parts(beats.lanes)
         several = (count for count in _parts(beats.groups) if count > 1)

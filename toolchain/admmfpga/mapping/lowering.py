@@ -30,7 +30,7 @@ from admmfpga.errors import UserError
 from admmfpga.mapping.design import AxisFormat, Stage, Stream, container_bits
 from admmfpga.mapping.folding import Candidate, Folding, divisors, pareto
 from admmfpga.mapping.gather import KeptColumns, kept_columns
-from admmfpga.mapping.units import KINDS, is_sparse, layouts, least_steps, matrix_unit, other_indices
+from admmfpga.mapping.units import KINDS, is_sparse, is_tiny, layouts, least_steps, matrix_unit, other_indices
 from admmfpga.network import Conv, Dense, Flatten, IntArray, IntType, Network, Node, Requantization, Rescale, Tensor
 from admmfpga.network import MaxPool as MaxPoolNode
 from admmfpga.network.ranges import accumulator_range, accumulator_type, sum_type
@@ -195,7 +195,7 @@ def _matrix(node: Conv | Dense, matrix: IntArray, source: Tensor, vectors: int, 
     accumulator = accumulator_type(matrix, source.dtype)
     unit = matrix_unit(matrix, source.dtype, vectors, folding)
     low, high = accumulator_range(matrix, source.dtype)
-    requantize = _requantize(node.requantization, accumulator, low, high, unit.sink_lanes, vectors * len(matrix))
+    requantize = _requantize(node.requantization, accumulator, low, high, folding.pe, vectors * len(matrix))
     return [Part("pe", unit, {"matrix": matrix}), requantize]
 
 
@@ -278,6 +278,9 @@ def candidates(network: Network, node: Node, kinds: Collection[str] = KINDS) -> 
 
     Args:
         kinds: of PEs that may multiply; layers without weights have only one form.
+
+    Raises:
+        UserError: only PEs that the layer is too large for may multiply.
     """
     return pareto([one for options in candidates_by_kind(network, node, kinds).values() for one in options])
 
@@ -291,6 +294,14 @@ def candidates_by_kind(network: Network, node: Node, kinds: Collection[str] = KI
         found["dense"] = pareto(_dense_candidates(network, node))
     if "csr" in kinds and (is_sparse(node.matrix) or "dense" not in kinds):
         found["csr"] = pareto(sparse_candidates(network, node))
+    if "unrolled" in kinds and is_tiny(node.matrix):
+        found["unrolled"] = pareto(unrolled_candidates(network, node))
+    if not found:
+        raise UserError(
+            f"{node.name} has too many weights to be built of logic",
+            "choose another PE for this layer",
+            node=node.name,
+        )
     return found
 
 
@@ -367,6 +378,29 @@ def layout_candidates(network: Network, node: Conv | Dense, layout: LaneLayout) 
                 blocks.append(block)
             chosen = replace(folding, use_dsp=use_dsp, weight_block_ram=block_ram)
             found.append(Candidate(chosen, *_total(blocks)))
+    return found
+
+
+def unrolled_candidates(network: Network, node: Conv | Dense) -> list[Candidate]:
+    """Ways to build a layer as logic: channels of the window unit, and how many rows are requantized at a time."""
+    source, kept = network.input_of(node), kept_columns(node)
+    windowed = kept is not None or (isinstance(node, Conv) and not is_pointwise(node))
+    found = []
+    for channels in divisors(source.channels) if windowed else (1,):
+        columns = node.matrix.shape[1]
+        if kept:
+            beats = kept.beats(channels)
+            if beats is None or not kept.gathers(channels):
+                continue
+            columns = beats.columns
+        for pe in divisors(len(node.weights)):
+            folding = Folding(pe, columns, channels, use_dsp=False, weight_block_ram=False, kind="unrolled")
+            blocks: list[Block] = []
+            for part in parts(network, node, folding):
+                if blocks:
+                    blocks.extend(converters(blocks[-1].sink, part.block.source.lanes, _elements(blocks[-1])))
+                blocks.append(part.block)
+            found.append(Candidate(folding, *_total(blocks)))
     return found
 
 

@@ -8,8 +8,9 @@ from math import gcd
 
 import numpy as np
 
-from admmfpga.blocks import CsrPE, DensePE, MatrixUnit
+from admmfpga.blocks import CsrPE, DensePE, MatrixUnit, UnrolledPE
 from admmfpga.blocks.base import clog2
+from admmfpga.blocks.shift_add import digit_count
 from admmfpga.mapping.folding import Folding, divisors
 from admmfpga.network import IntArray, IntType
 from admmfpga.network.ranges import accumulator_type, weight_type
@@ -24,6 +25,10 @@ MOST_LANES = 64
 
 MANY_WEIGHTS = 100_000
 """Matrices with more of them are spread in fewer ways, all powers of two."""
+
+MOST_DIGITS, MOST_PAIRS = 4000, 400_000
+"""Matrices with more signed digits, or pairs of digits in a row, are not built of adders: those would be thousands, and
+looking for what they share takes seconds."""
 
 BITMAP_SLOTS = 64
 """The lowest of so many bits is found in a cycle."""
@@ -60,9 +65,23 @@ def _csr(matrix: IntArray, source: IntType, vectors: int, folding: Folding) -> M
     )
 
 
+def _unrolled(matrix: IntArray, source: IntType, vectors: int, folding: Folding) -> MatrixUnit:
+    return UnrolledPE(
+        rows=matrix.shape[0],
+        columns=matrix.shape[1],
+        vectors=vectors,
+        matrix=tuple(map(tuple, matrix.tolist())),
+        in_bits=source.bits,
+        in_signed=source.signed,
+        weight_bits=weight_type(matrix).bits,
+        acc_bits=accumulator_type(matrix, source).bits,
+    )
+
+
 _UNITS: dict[str, Callable[[IntArray, IntType, int, Folding], MatrixUnit]] = {
     DensePE.kind: _dense,
     CsrPE.kind: _csr,
+    UnrolledPE.kind: _unrolled,
 }
 
 KINDS = tuple(_UNITS)
@@ -78,6 +97,12 @@ def matrix_unit(matrix: IntArray, source: IntType, vectors: int, folding: Foldin
         vectors: of a frame.
     """
     return _UNITS[folding.kind](matrix, source, vectors, folding)
+
+
+def is_tiny(matrix: IntArray) -> bool:
+    """Whether a matrix in logic is worth considering."""
+    digits = digit_count(matrix)
+    return bool(digits.sum() <= MOST_DIGITS and (digits**2).sum() <= MOST_PAIRS)
 
 
 def is_sparse(matrix: IntArray) -> bool:

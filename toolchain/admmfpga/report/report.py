@@ -71,7 +71,7 @@ def _layer(design: Design, node: Node) -> dict[str, Any]:
         "macs": macs(design.original, original),
         "multiplications": array.vectors * array.vector_products if array else None,
         "pe": array.sink_lanes if array else None,
-        "simd": array.multipliers // array.sink_lanes if array else None,
+        "simd": design.foldings[node.name].simd if array else None,
         "rows": array.rows if array else None,
         "columns": array.columns if array else None,
         "kept_weights": None,
@@ -86,8 +86,9 @@ def _layer(design: Design, node: Node) -> dict[str, Any]:
     if isinstance(original, Conv | Dense):
         row["storage"] = layer_storage(original.matrix)
     if array and isinstance(node, Conv | Dense):
-        built = FORMATS[row["format"]].size(weights["matrix"], array.weight_bits)
-        row["storage"]["built"] = built.as_dict() | {"total": built.total}
+        if array.format is not None:
+            built = FORMATS[array.format].size(weights["matrix"], array.weight_bits)
+            row["storage"]["built"] = built.as_dict() | {"total": built.total}
         row["kept_weights"] = int(np.count_nonzero(node.weights))
         useful = row["kept_weights"] * array.vectors
         if array.kind == "dense":

@@ -168,5 +168,5 @@ def test_extremes() -> None:
 
 
 def test_the_shipped_sweep_is_good() -> None:
-    file = sweep_file.load(ROOT / "recipes" / "lenet5-sweep.toml", lenet5())
+    file = sweep_file.load(ROOT / "recipes" / "sweeps" / "lenet5-bits.toml", lenet5())
     assert file.parameters

@@ -48,7 +48,7 @@ def command(
     \b
     Example:
       admmfpga sweep admmfpga.compress.models:lenet5 --weights build/base/float.pt --data mnist \\
-          --sweep recipes/lenet5-sweep.toml -o build/sweep
+          --sweep recipes/sweeps/lenet5-bits.toml -o build/sweep
     """
     if importlib.util.find_spec("torch") is None:
         raise UserError("sweep needs torch", hint="pip install 'admmfpga[compress,sweep]'")

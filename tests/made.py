@@ -9,7 +9,8 @@ import numpy as np
 from admmfpga.blocks import UnrolledPE, Window
 from admmfpga.blocks.window import gather_lanes
 from admmfpga.mapping import Design, Folding, build_design
-from admmfpga.mapping.lowering import foldings, hardware_nodes, layout_candidates, unrolled_candidates
+from admmfpga.mapping.candidates import foldings, layout_candidates, unrolled_candidates
+from admmfpga.mapping.support import hardware_nodes
 from admmfpga.mapping.units import is_tiny, layouts, other_indices
 from admmfpga.network import (
     Conv,

@@ -12,7 +12,7 @@ from qdq_made import Maker, agree, check, ops
 
 from admmfpga.errors import UserError
 from admmfpga.frontend import load
-from admmfpga.mapping.lowering import hardware_nodes
+from admmfpga.mapping.support import hardware_nodes
 from admmfpga.network import Add, AveragePool, Conv, Lookup, Reorder, reference
 
 Build = Callable[[Maker], str]

@@ -10,7 +10,9 @@ from admmfpga.boards import load_board
 from admmfpga.codegen.frames import from_beats, to_beats
 from admmfpga.errors import UserError
 from admmfpga.mapping import build_design, map_network, stream_beats
-from admmfpga.mapping.lowering import candidates, converters, hardware_nodes, parts
+from admmfpga.mapping.candidates import candidates
+from admmfpga.mapping.parts import converters, parts
+from admmfpga.mapping.support import hardware_nodes
 from admmfpga.network import Conv, Dense, IntType, Network, compact
 from admmfpga.network.reference import run
 from admmfpga.report import make_report

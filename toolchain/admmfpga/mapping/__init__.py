@@ -6,12 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from admmfpga.blocks import Resources, axi_lite_control
+from admmfpga.mapping.candidates import candidates_by_kind
 from admmfpga.mapping.choice import PeChoice, weigh
 from admmfpga.mapping.depths import size_fifos
 from admmfpga.mapping.design import AxisFormat, Design, Stage, Stream, Timing
 from admmfpga.mapping.folding import Folding, fold, pareto, usable
-from admmfpga.mapping.lowering import axis_formats, candidates_by_kind, hardware_nodes, lower
+from admmfpga.mapping.lowering import axis_formats, lower
 from admmfpga.mapping.streams import stream_beats
+from admmfpga.mapping.support import hardware_nodes
 from admmfpga.mapping.units import KINDS
 from admmfpga.network import Network, compact
 

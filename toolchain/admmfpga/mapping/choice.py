@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from admmfpga.blocks import Resources
+from admmfpga.mapping.candidates import sparse_candidates
 from admmfpga.mapping.folding import PRICES, Candidate
-from admmfpga.mapping.lowering import sparse_candidates
 from admmfpga.network import Conv, Dense, IntArray, Network, Node
 
 

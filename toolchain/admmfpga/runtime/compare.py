@@ -17,8 +17,9 @@ from admmfpga.codegen.build import Compiled, describe_design, write_build
 from admmfpga.errors import UserError
 from admmfpga.frontend import Import, load
 from admmfpga.mapping import KINDS, Design, map_network
+from admmfpga.mapping.candidates import candidates
 from admmfpga.mapping.folding import CEILING, exceeded, fold, usable
-from admmfpga.mapping.lowering import candidates, hardware_nodes
+from admmfpga.mapping.support import hardware_nodes
 from admmfpga.network import Conv, Dense, IntArray, Network, Tensor, compact, weighted
 from admmfpga.network.reference import run
 from admmfpga.report import make_report, with_synthesis, with_verification

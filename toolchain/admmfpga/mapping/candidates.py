@@ -1,0 +1,249 @@
+"""Every way to build a layer, with cycles and resources: what the search for foldings chooses from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from admmfpga.blocks import Block, CsrPE, DensePE, MaxPool, Requantize, Resources, Window
+from admmfpga.errors import UserError
+from admmfpga.mapping.folding import Candidate, Folding, divisors, pareto
+from admmfpga.mapping.gather import KeptColumns, kept_columns
+from admmfpga.mapping.parts import Part, converters, elements_of, is_pointwise, parts, window_of
+from admmfpga.mapping.units import KINDS, is_sparse, is_tiny, layouts, least_steps, other_indices
+from admmfpga.network import Conv, Dense, Network, Node
+from admmfpga.network import MaxPool as MaxPoolNode
+from admmfpga.packing import LaneLayout
+
+MAX_MULTIPLIERS = 4096
+"""Foldings beyond this many multipliers a layer are not considered: no board here holds them."""
+
+
+def foldings(network: Network, node: Node) -> Iterable[Folding]:
+    """Every folding that a layer can take."""
+    source = network.input_of(node)
+    match node:
+        case Conv() | Dense() if kept := kept_columns(node):
+            yield from _gathered_foldings(network, node, kept)
+        case Conv() if not is_pointwise(node):
+            taps = node.kernel[0] * node.kernel[1]
+            for channels in divisors(source.channels):
+                for simd in divisors(taps * channels):
+                    # The same SIMD with fewer window channels is the same work on less hardware, unless the window
+                    # unit limits; Pareto filtering decides.
+                    yield from _matrix_foldings(len(node.weights), simd, channels)
+        case Conv() | Dense():
+            for simd in divisors(node.matrix.shape[1]):
+                yield from _matrix_foldings(len(node.weights), simd, 1)
+        case MaxPoolNode():
+            yield from (Folding(channels=channels) for channels in divisors(source.channels))
+        case _:
+            yield from (Folding(pe=lanes) for lanes in divisors(source.channels))
+
+
+def _gathered_foldings(network: Network, node: Conv | Dense, kept: KeptColumns) -> Iterable[Folding]:
+    rows, output = len(node.weights), network.output_of(node)
+    vectors = output.elements // output.channels
+    source = network.input_of(node)
+    pixels = source.elements // source.channels
+    widths = divisors(source.channels)
+    for narrower, channels in zip((0, *widths), widths, strict=False):
+        for simd in kept.simd(channels):
+            beats = kept.beats(channels, simd)
+            assert beats is not None
+            for folding in _matrix_foldings(rows, simd, channels):
+                # Without taps nothing but speed asks for more channels at a time than keep up with the PE array.
+                cycles = vectors * (rows // folding.pe) * (beats.columns // simd)
+                if narrower and kept.mask.shape[0] == 1 and pixels * kept.groups(narrower) <= cycles:
+                    continue
+                yield folding
+
+
+def _matrix_foldings(rows: int, simd: int, channels: int) -> Iterable[Folding]:
+    for pe in divisors(rows):
+        if pe * simd <= MAX_MULTIPLIERS:
+            for use_dsp in (True, False):
+                for weight_block_ram in (True, False):
+                    yield Folding(pe, simd, channels, use_dsp, weight_block_ram)
+
+
+def candidates(network: Network, node: Node, kinds: Collection[str] = KINDS) -> list[Candidate]:
+    """Pareto-optimal ways to build a layer.
+
+    Args:
+        kinds: of PEs that may multiply; layers without weights have only one form.
+
+    Raises:
+        UserError: only PEs that the layer is too large for may multiply.
+    """
+    return pareto([one for options in candidates_by_kind(network, node, kinds).values() for one in options])
+
+
+def candidates_by_kind(network: Network, node: Node, kinds: Collection[str] = KINDS) -> dict[str, list[Candidate]]:
+    """Ways to build a layer, Pareto-optimal among those on the same kind of PE."""
+    if not isinstance(node, Conv | Dense):
+        return {"": pareto(_dense_candidates(network, node))}
+    found = {}
+    if "dense" in kinds:
+        found["dense"] = pareto(_dense_candidates(network, node))
+    if "csr" in kinds and (is_sparse(node.matrix) or "dense" not in kinds):
+        found["csr"] = pareto(sparse_candidates(network, node))
+    if "unrolled" in kinds and is_tiny(node.matrix):
+        found["unrolled"] = pareto(unrolled_candidates(network, node))
+    if not found:
+        raise UserError(
+            f"{node.name} has too many weights to be built of logic",
+            "choose another PE for this layer",
+            node=node.name,
+        )
+    return found
+
+
+def _dense_candidates(network: Network, node: Node) -> list[Candidate]:
+    found = []
+    seen: dict[tuple[object, ...], tuple[int, Resources]] = {}
+    # Parameters that do not change with the folding (worst-case widths) are computed once.
+    base = parts(network, node, next(iter(foldings(network, node))))
+    kept = kept_columns(node) if isinstance(node, Conv | Dense) else None
+    windows: dict[tuple[int, int], Window] = {}
+    for folding in foldings(network, node):
+        blocks = _refold(base, folding, kept, windows)
+        key = tuple(blocks)
+        if key not in seen:
+            seen[key] = _total(blocks)
+        found.append(Candidate(folding, *seen[key]))
+    return found
+
+
+def sparse_candidates(network: Network, node: Conv | Dense, interval: int | None = None) -> list[Candidate]:
+    """Ways to build a layer on index-decoding PEs.
+
+    Layouts with absolute indices first; those that are worth it are tried with the other index formats too.
+
+    Args:
+        interval: cycles per frame that are wanted: forms that cannot keep up, or are several times too fast, are left
+            out. None: all.
+    """
+    output = network.output_of(node)
+    vectors = output.elements // output.channels
+    found = list(layouts(node.matrix))
+    if interval is not None:
+        found = [one for one in found if interval < 4 * vectors * least_steps(node.matrix, one) <= 4 * interval]
+    lean = pareto([one for layout in found for one in layout_candidates(network, node, layout)])
+    kept = {one.folding.layout for one in lean if one.folding.layout is not None}
+    for layout in sorted(kept, key=str):
+        for other in other_indices(layout, node.matrix):
+            lean += layout_candidates(network, node, other)
+    return lean
+
+
+def layout_candidates(network: Network, node: Conv | Dense, layout: LaneLayout) -> list[Candidate]:
+    """Ways to build a layer on an index-decoding PE of one layout: multipliers in DSP blocks or in LUTs, the program in
+    block RAM or in LUTs. Nothing if a window unit cannot bring the columns in beats of `layout.in_lanes`.
+    """
+    source, kept = network.input_of(node), kept_columns(node)
+    channels = 1
+    if kept or (isinstance(node, Conv) and not is_pointwise(node)):
+        # The narrowest window unit that keeps up with the PE.
+        pixels = positions = 1
+        if isinstance(node, Conv):
+            output = network.output_of(node)
+            positions = output.elements // output.channels
+            window = window_of(source, node.kernel, node.strides, node.pads, node.pad_value, 1)
+            pixels = window.padded[0] * window.padded[1]
+        cycles = positions * least_steps(node.matrix, layout)
+        able = [c for c in divisors(source.channels) if not kept or kept.beats(c, layout.in_lanes)]
+        fast = [c for c in able if pixels * (source.channels // c) <= cycles]
+        if not able:
+            return []
+        channels = fast[0] if fast else able[-1]
+    folding = Folding(pe=layout.groups * layout.height, simd=layout.lanes, channels=channels, kind="csr", layout=layout)
+    base = parts(network, node, folding)
+    found = []
+    for use_dsp in (True, False):
+        for block_ram in (True, False):
+            blocks: list[Block] = []
+            for part in base:
+                block = part.block
+                if isinstance(block, CsrPE):
+                    block = replace(block, use_dsp=use_dsp, weight_block_ram=block_ram)
+                if blocks:
+                    blocks.extend(converters(blocks[-1].sink, block.source.lanes, elements_of(blocks[-1])))
+                blocks.append(block)
+            chosen = replace(folding, use_dsp=use_dsp, weight_block_ram=block_ram)
+            found.append(Candidate(chosen, *_total(blocks)))
+    return found
+
+
+def unrolled_candidates(network: Network, node: Conv | Dense) -> list[Candidate]:
+    """Ways to build a layer as logic: channels of the window unit, and how many rows are requantized at a time."""
+    source, kept = network.input_of(node), kept_columns(node)
+    windowed = kept is not None or (isinstance(node, Conv) and not is_pointwise(node))
+    found = []
+    for channels in divisors(source.channels) if windowed else (1,):
+        columns = node.matrix.shape[1]
+        if kept:
+            beats = kept.beats(channels)
+            if beats is None or not kept.gathers(channels):
+                continue
+            columns = beats.columns
+        for pe in divisors(len(node.weights)):
+            folding = Folding(pe, columns, channels, use_dsp=False, weight_block_ram=False, kind="unrolled")
+            blocks: list[Block] = []
+            for part in parts(network, node, folding):
+                if blocks:
+                    blocks.extend(converters(blocks[-1].sink, part.block.source.lanes, elements_of(blocks[-1])))
+                blocks.append(part.block)
+            found.append(Candidate(folding, *_total(blocks)))
+    return found
+
+
+def _total(blocks: Sequence[Block]) -> tuple[int, Resources]:
+    """Cycles of the slowest block, resources of all."""
+    return max(block.cycles for block in blocks), sum((_price(block) for block in blocks), Resources())
+
+
+@lru_cache(maxsize=1 << 14)
+def _price(block: Block) -> Resources:
+    return block.resources()
+
+
+def _refold(
+    base: list[Part], folding: Folding, kept: KeptColumns | None, windows: dict[tuple[int, int], Window]
+) -> list[Block]:
+    """The blocks of a layer under another folding, without touching weights (converters included).
+
+    Args:
+        windows: those made so far, by channels and SIMD: gather lists are long.
+    """
+    blocks: list[Block] = []
+    gather = kept.gather(folding.channels, folding.simd) if kept else None
+    for part in base:
+        block = part.block
+        if isinstance(block, Window):
+            all_channels = block.channels * block.groups
+            key = folding.channels, folding.simd if gather else 0
+            if key not in windows:
+                groups, lists = all_channels // folding.channels, gather.lists if gather else ()
+                windows[key] = replace(block, channels=folding.channels, groups=groups, gather=lists)
+            block = windows[key]
+        elif isinstance(block, DensePE):
+            block = replace(
+                block,
+                pe=folding.pe,
+                simd=folding.simd,
+                columns=len(gather.columns) if gather else block.columns,
+                use_dsp=folding.use_dsp,
+                weight_block_ram=folding.weight_block_ram,
+            )
+        elif isinstance(block, Requantize):
+            block = replace(block, lanes=folding.pe, groups=block.lanes * block.groups // folding.pe)
+        elif isinstance(block, MaxPool):
+            all_elements = block.channels * block.beats
+            block = replace(block, channels=folding.channels, beats=all_elements // folding.channels)
+        if blocks:
+            elements = elements_of(blocks[-1])
+            blocks.extend(converters(blocks[-1].sink, block.source.lanes, elements))
+        blocks.append(block)
+    return blocks

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from admmfpga.blocks import Resources
 from admmfpga.errors import UserError
-from admmfpga.mapping import map_network
-from admmfpga.mapping.folding import Candidate, Folding, divisors, exceeded, fold, pareto, usable
+from admmfpga.mapping import map_network, search
+from admmfpga.mapping.folding import PRICES, Candidate, Folding, divisors, exceeded, pareto, usable
+from admmfpga.mapping.search import RELATIVE_GAP, cheapest, continuous_bound, exchanges, fold
 from made import lenet5
 
 PYNQ = Resources(53200, 106400, 280, 220)
@@ -20,33 +21,106 @@ def candidate(cycles, lut=0, dsp=0, bram=0):
     return Candidate(Folding(), cycles, Resources(lut=lut, ff=lut, bram18=bram, dsp=dsp))
 
 
-@given(
-    st.lists(
-        st.lists(st.tuples(st.integers(1, 50), st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=5),
-        min_size=1,
-        max_size=3,
-    )
-)
-@settings(deadline=None, max_examples=200)
-def test_bisection_is_close_to_brute_force(raw):
-    layers = {f"l{i}": [candidate(c, lut=10 * u, dsp=d) for c, u, d in layer] for i, layer in enumerate(raw)}
-    available = Resources(lut=800, ff=100_000, bram18=10, dsp=45)
-    limit = usable(available)
-    feasible = [
-        max(c.cycles for c in combination)
-        for combination in product(*layers.values())
-        if not any(exceeded(sum((c.resources for c in combination), Resources()), limit))
-    ]
-    if not feasible:
+MADE = Resources(lut=80, ff=100, bram18=10, dsp=9)
+"""A board for the random problems; 60 LUTs, 75 FFs, 9 RAMB18 and 9 DSPs of it are usable."""
+
+amounts = st.tuples(st.integers(0, 60), st.integers(0, 75), st.integers(0, 9), st.integers(0, 9))
+problems = st.lists(
+    st.lists(st.tuples(st.integers(1, 30), amounts), min_size=1, max_size=6).map(
+        lambda layer: [Candidate(Folding(pe=i + 1), c, Resources(*have)) for i, (c, have) in enumerate(layer)]
+    ),
+    min_size=1,
+    max_size=4,
+).map(lambda layers: {f"l{i}": layer for i, layer in enumerate(layers)})
+
+
+def price(resources, limit):
+    return sum(PRICES[name] * getattr(resources, name) / getattr(limit, name) for name in PRICES)
+
+
+def every_fitting_choice(layers, limit, fixed):
+    """(interval, price) of all of them."""
+    for combination in product(*layers.values()):
+        used = sum((c.resources for c in combination), fixed)
+        if not any(exceeded(used, limit)):
+            yield max(c.cycles for c in combination), price(used, limit)
+
+
+@given(problems, st.integers(0, 2))
+@settings(deadline=None, max_examples=100)
+def test_the_search_is_exact(layers, fixed):
+    fixed, limit = Resources(lut=fixed), usable(MADE)
+    fitting = list(every_fitting_choice(layers, limit, fixed))
+    if not fitting:
         with pytest.raises(UserError, match="does not fit"):
-            fold(layers, available, Resources(), board="made")
+            fold(layers, MADE, fixed, board="made")
         return
-    try:
-        choice = fold(layers, available, Resources(), board="made")
-    except UserError:
-        pytest.fail("something fits, but nothing was found")
-    assert not any(exceeded(choice.resources, limit))
-    assert choice.interval >= min(feasible)
+    choice = fold(layers, MADE, fixed, board="made")
+    interval = min(interval for interval, _ in fitting)
+    assert choice.interval == choice.least_interval == interval
+    cheapest = min(price for reached, price in fitting if reached <= interval)
+    assert price(choice.resources, limit) <= cheapest * (1 + 2 * RELATIVE_GAP) + 1e-9
+    assert choice.price_gap == 0
+    assert choice.resources == sum((c.resources for c in choice.candidates.values()), fixed)
+    bound = continuous_bound(layers, limit, fixed)
+    assert bound.interval <= interval * (1 + 1e-6)
+
+
+@given(problems, st.integers(1, 30))
+@settings(deadline=None, max_examples=50)
+def test_a_target_is_reached_at_the_least_price(layers, target):
+    limit = usable(MADE)
+    fitting = [cost for reached, cost in every_fitting_choice(layers, limit, Resources()) if reached <= target]
+    if not fitting:
+        with pytest.raises(UserError, match=r"does not fit|the fastest form"):
+            fold(layers, MADE, Resources(), board="made", target_interval=target)
+        return
+    choice = fold(layers, MADE, Resources(), board="made", target_interval=target)
+    assert choice.interval <= target
+    assert price(choice.resources, limit) <= min(fitting) * (1 + 2 * RELATIVE_GAP) + 1e-9
+
+
+def test_what_the_exchanges_miss():
+    options = {"a": [(3, 7), (7, 1)], "b": [(4, 1), (1, 4)], "c": [(2, 6), (7, 0), (3, 2)]}
+    layers = {
+        layer: [Candidate(Folding(pe=i + 1), 1, Resources(lut=lut, dsp=dsp)) for i, (lut, dsp) in enumerate(pairs)]
+        for layer, pairs in options.items()
+    }
+    limit = Resources(10, 10, 10, 10)
+    # Only (3, 7), (4, 1), (3, 2) fits; no exchange of one layer leads there.
+    assert any(exceeded(exchanges(layers, limit, Resources()).resources, limit))
+    answer = cheapest(layers, 1, limit, Resources())
+    assert answer.fits
+    assert not any(exceeded(answer.choice.resources, limit))
+
+
+def test_given_up_searches_say_what_is_open(monkeypatch):
+    rng = np.random.default_rng(1)
+    layers = {
+        f"l{i}": [
+            Candidate(Folding(pe=pe), 64 // pe, Resources(*(int(v) for v in rng.integers(1, 40, 4))))
+            for pe in range(1, 9)
+        ]
+        for i in range(12)
+    }
+    board = Resources(lut=280, ff=280, bram18=220, dsp=210)
+    proven = fold(layers, board, Resources(), board="made")
+    assert proven.least_interval == proven.interval
+    monkeypatch.setattr(search, "NODES", 0)
+    given_up = fold(layers, board, Resources(), board="made")
+    assert given_up.least_interval <= proven.interval <= given_up.interval
+    assert not any(exceeded(given_up.resources, usable(board)))
+
+
+def test_the_bound_names_what_is_scarce():
+    layers = {"a": [Candidate(Folding(pe=n), 1000 // n, Resources(lut=n, dsp=4 * n)) for n in (1, 2, 5, 10)]}
+    bound = continuous_bound(layers, Resources(100, 100, 100, 8), Resources())
+    assert (bound.kind, bound.layer) == ("dsp", "")
+    assert bound.interval == pytest.approx(500)
+    bound = continuous_bound(layers, Resources(100, 100, 100, 80), Resources())
+    assert (bound.kind, bound.layer) == ("", "a")
+    assert bound.interval == pytest.approx(100)
+    assert continuous_bound(layers, Resources(100, 100, 100, 3), Resources()) is None
 
 
 def test_divisors():

@@ -10,8 +10,9 @@ from admmfpga.mapping.candidates import candidates_by_kind
 from admmfpga.mapping.choice import PeChoice, weigh
 from admmfpga.mapping.depths import size_fifos
 from admmfpga.mapping.design import AxisFormat, Design, Stage, Stream, Timing
-from admmfpga.mapping.folding import Folding, fold, pareto, usable
+from admmfpga.mapping.folding import Folding, pareto, usable
 from admmfpga.mapping.lowering import axis_formats, lower
+from admmfpga.mapping.search import fold
 from admmfpga.mapping.streams import stream_beats
 from admmfpga.mapping.support import hardware_nodes
 from admmfpga.mapping.units import KINDS

@@ -18,7 +18,8 @@ from admmfpga.errors import UserError
 from admmfpga.frontend import Import, load
 from admmfpga.mapping import KINDS, Design, map_network
 from admmfpga.mapping.candidates import candidates
-from admmfpga.mapping.folding import CEILING, exceeded, fold, usable
+from admmfpga.mapping.folding import CEILING, exceeded, usable
+from admmfpga.mapping.search import fold
 from admmfpga.mapping.support import hardware_nodes
 from admmfpga.network import Conv, Dense, IntArray, Network, Tensor, compact, weighted
 from admmfpga.network.reference import run

@@ -1,0 +1,356 @@
+"""The choice of one folding per layer under a board's resources: an exact search, and the bound it is held against.
+
+For a given frame interval the layers are independent but for the resources that they share: a multiple-choice knapsack
+with four resources. It is solved as an integer linear program by branch and bound (HiGHS), so "does not fit" is proven,
+not found by a heuristic. What can be reached only grows with the interval, so bisection over the intervals that any
+folding has finds the least one. Where branch and bound gives up first, the choice says how much is left open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from admmfpga.blocks import Resources
+from admmfpga.errors import UserError
+from admmfpga.mapping.folding import PRICES, Candidate, exceeded, pareto, usable
+
+NODES = 2000
+"""Branch-and-bound nodes after which one program is given up: about two seconds for 50 layers."""
+
+RELATIVE_GAP = 1e-4
+"""Prices closer than this count as equal."""
+
+_NAMES = tuple(PRICES)
+_PRICE = np.array([PRICES[name] for name in _NAMES])
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One candidate per layer, by layer name.
+
+    Attributes:
+        least_interval: no choice that fits has a shorter frame interval: proven. Equal to `interval` unless branch and
+            bound was given up, or an interval was asked for.
+        price_gap: by what share of its price the choice may be dearer than the cheapest one at this interval; 0: it is
+            the cheapest.
+    """
+
+    candidates: dict[str, Candidate]
+    resources: Resources
+    least_interval: int = 0
+    price_gap: float = 0.0
+
+    @property
+    def interval(self) -> int:
+        return max(c.cycles for c in self.candidates.values())
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found for one interval.
+
+    Attributes:
+        choice: the cheapest that fits; if nothing does, the one nearest to it; None if some layer cannot keep up.
+        fits: whether `choice` does.
+        decided: False if nothing was found and nothing was proven.
+    """
+
+    choice: Choice | None
+    fits: bool
+    decided: bool = True
+
+
+def cheapest(
+    layers: Mapping[str, Sequence[Candidate]], interval: int, limit: Resources, fixed: Resources, *, prove: bool = True
+) -> Answer:
+    """The cheapest choice that keeps up with an interval.
+
+    Args:
+        layers: candidates by layer name.
+        interval: cycles per frame that no layer may exceed.
+        limit: resources that may be used.
+        fixed: what is used besides the layers.
+        prove: find the cheapest; False: anything that fits will do.
+    """
+    able = {
+        layer: pareto([Candidate(c.folding, 0, c.resources) for c in candidates if c.cycles <= interval])
+        for layer, candidates in layers.items()
+    }
+    if not all(able.values()):
+        return Answer(None, False)
+    near = exchanges(able, limit, fixed)
+    fits, decided = not any(exceeded(near.resources, limit)), True
+    if prove or not fits:
+        found, decided = _program(able, limit, fixed, near if fits else None)
+        near, fits = found or near, found is not None
+    return Answer(_with_cycles(near, layers), fits, decided)
+
+
+def _with_cycles(choice: Choice, layers: Mapping[str, Sequence[Candidate]]) -> Choice:
+    """The candidates as they were given: the search itself does not look at cycles."""
+    picked = {
+        layer: next(c for c in layers[layer] if c.folding == candidate.folding and c.resources == candidate.resources)
+        for layer, candidate in choice.candidates.items()
+    }
+    return Choice(picked, choice.resources, choice.least_interval, choice.price_gap)
+
+
+def exchanges(able: Mapping[str, Sequence[Candidate]], limit: Resources, fixed: Resources) -> Choice:
+    """A choice by a fast heuristic: it decides most cases, and says what is nearest where nothing fits.
+
+    Each layer starts with its cheapest candidate; as long as a resource is over its limit, the one exchange that
+    brings the excess down furthest at the least price is made (LUT multipliers for DSPs, LUT-RAM for block RAM ...).
+    """
+    limits = _amounts(limit).clip(min=1.0)
+    # Shares of the limits, (candidates, resources) per layer.
+    shares = {layer: np.array([_amounts(c.resources) for c in cs]) / limits for layer, cs in able.items()}
+    chosen = {layer: int(np.argmin(share @ _PRICE)) for layer, share in shares.items()}
+    total = _amounts(fixed) / limits
+    for layer, index in chosen.items():
+        total = total + shares[layer][index]
+    while (excess := _excess(total)) > 0:
+        best: tuple[float, float, str, int] | None = None
+        for layer, share in shares.items():
+            trial = total - share[chosen[layer]] + share
+            left = np.maximum(trial - 1.0, 0.0).sum(axis=1)
+            order = np.lexsort((trial @ _PRICE, left))
+            index = int(order[0])
+            found = (float(left[index]), float(trial[index] @ _PRICE), layer, index)
+            if best is None or found[:2] < best[:2]:
+                best = found
+        assert best is not None
+        if best[0] >= excess:
+            break
+        _, _, layer, index = best
+        total = total - shares[layer][chosen[layer]] + shares[layer][index]
+        chosen[layer] = index
+    return _chosen({layer: able[layer][index] for layer, index in chosen.items()}, fixed)
+
+
+def _program(
+    able: Mapping[str, Sequence[Candidate]], limit: Resources, fixed: Resources, known: Choice | None
+) -> tuple[Choice | None, bool]:
+    """The cheapest choice by branch and bound.
+
+    Args:
+        known: a choice that fits already.
+
+    Returns:
+        the choice, None if none was found; whether that is decided.
+    """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import csr_array
+
+    room = _amounts(limit) - _amounts(fixed)
+    if (room < 0).any():
+        return None, True
+    scale = 1000.0 / _amounts(limit).clip(min=1.0)
+    flat = [c for candidates in able.values() for c in candidates]
+    layer_of = np.repeat(np.arange(len(able)), [len(candidates) for candidates in able.values()])
+    amounts = np.array([_amounts(c.resources) for c in flat])
+    price = (amounts * scale) @ _PRICE / 1000.0
+    ones = csr_array((np.ones(len(flat)), (layer_of, np.arange(len(flat)))), shape=(len(able), len(flat)))
+    # What is sold in whole pieces: half a piece of tolerance keeps rounding out.
+    constraints = [
+        LinearConstraint((amounts * scale).T, ub=(room + 0.5) * scale),
+        LinearConstraint(ones, lb=1.0, ub=1.0),
+    ]
+    options = {"node_limit": NODES, "mip_rel_gap": RELATIVE_GAP}
+    result = milp(price, integrality=np.ones(len(flat)), bounds=Bounds(0, 1), constraints=constraints, options=options)
+    if result.status == 2:
+        return None, True
+    bound = getattr(result, "mip_dual_bound", None)
+    best = known
+    if result.x is not None:
+        picked = [
+            max(np.flatnonzero(layer_of == index), key=lambda i: result.x[i]).item() for index in range(len(able))
+        ]
+        found = _chosen({layer: flat[i] for layer, i in zip(able, picked, strict=True)}, fixed)
+        fits = not any(exceeded(found.resources, limit))
+        if fits and (best is None or _price(found, scale) < _price(best, scale)):
+            best = found
+    if best is None:
+        return None, False
+    own = _price(best, scale) - float(_amounts(fixed) * scale @ _PRICE) / 1000.0
+    gap = 1.0 if bound is None else max(0.0, own - float(bound)) / max(own, 1e-12)
+    proven = gap <= 2 * RELATIVE_GAP
+    return Choice(best.candidates, best.resources, price_gap=0.0 if proven else round(gap, 6)), True
+
+
+def _price(choice: Choice, scale: Array) -> float:
+    return float(_amounts(choice.resources) * scale @ _PRICE) / 1000.0
+
+
+def _chosen(picked: dict[str, Candidate], fixed: Resources) -> Choice:
+    return Choice(picked, sum((c.resources for c in picked.values()), fixed))
+
+
+def _amounts(resources: Resources) -> Array:
+    return np.array([getattr(resources, name) for name in _NAMES], dtype=np.float64)
+
+
+def _excess(total: Array) -> float:
+    # A hair of tolerance: shares are rounded, the limits themselves are checked in integers.
+    return float(np.maximum(total - 1.0 - 1e-12, 0.0).sum())
+
+
+def fold(
+    layers: Mapping[str, Sequence[Candidate]],
+    available: Resources,
+    fixed: Resources,
+    *,
+    board: str,
+    target_interval: int | None = None,
+    least_useful: int = 1,
+) -> Choice:
+    """Choose a folding for every layer.
+
+    Args:
+        layers: candidates by layer name.
+        available: the board's resources.
+        fixed: used besides the layers (AXI wrappers, control).
+        board: its name, for messages.
+        target_interval: cycles per frame to reach with the least resources; None for the least interval.
+        least_useful: the interval below which nothing is gained: frames do not arrive faster.
+
+    Raises:
+        UserError: nothing fits, or the target cannot be reached.
+    """
+    limit = usable(available)
+    slowest = max(min(c.cycles for c in candidates) for candidates in layers.values())
+    if target_interval is not None:
+        if target_interval < slowest:
+            layer = max(layers, key=lambda name: min(c.cycles for c in layers[name]))
+            raise UserError(
+                f"the target is a frame every {target_interval} cycles; the fastest form of {layer} takes {slowest}",
+                "ask for fewer frames per second or a faster clock",
+                node=layer,
+            )
+        answer = cheapest(layers, target_interval, limit, fixed)
+        assert answer.choice is not None
+        if not answer.fits:
+            raise does_not_fit(answer.choice, limit, board, "ask for fewer frames per second")
+        return answer.choice
+    # The continuous bound is a bound: what is below it need not be tried.
+    bound = continuous_bound(layers, limit, fixed)
+    floor = max(slowest, least_useful)
+    intervals = sorted({max(c.cycles, floor) for candidates in layers.values() for c in candidates})
+    answer = cheapest(layers, intervals[-1], limit, fixed, prove=False)
+    assert answer.choice is not None
+    if not answer.fits:
+        raise does_not_fit(answer.choice, limit, board, "the slowest folding is too large already")
+    best, refuted = answer.choice, -1
+    low, high = 0, len(intervals) - 1
+    while bound is not None and low < high and intervals[low] < bound.interval * (1 - 1e-6):
+        refuted, low = low, low + 1
+    while low < high:
+        middle = (low + high) // 2
+        answer = cheapest(layers, intervals[middle], limit, fixed, prove=False)
+        if answer.fits:
+            assert answer.choice is not None
+            best, high = answer.choice, middle
+        else:
+            low = middle + 1
+            refuted = middle if answer.decided else refuted
+    # Layers faster than the bottleneck need not be: the cheapest at the interval really reached.
+    reached = max(best.interval, floor)
+    answer = cheapest(layers, reached, limit, fixed)
+    if answer.choice is not None and answer.fits:
+        best = answer.choice
+    return Choice(best.candidates, best.resources, min(intervals[refuted + 1], reached), best.price_gap)
+
+
+# --- bound -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The least interval if foldings were continuous.
+
+    Attributes:
+        interval: cycles per frame.
+        kind: the resource that is scarcest there, "" if a layer's fastest form is what limits.
+        layer: that layer, or "".
+        weights: of the resources in the proof, by name: what share of the limit each resource has.
+    """
+
+    interval: float
+    kind: str
+    layer: str
+    weights: Mapping[str, float]
+
+
+def continuous_bound(layers: Mapping[str, Sequence[Candidate]], limit: Resources, fixed: Resources) -> Bound | None:
+    """A bound on the frame interval of all choices that fit.
+
+    A layer may be any mixture of its candidates: a share theta of one that takes c cycles works at the rate theta / c
+    and takes theta of its resources. The fastest rate at which every layer keeps up and resources suffice is a linear
+    program; every choice is one of its solutions. Its dual prices say which resource limits.
+
+    Returns:
+        None if not even mixtures fit.
+    """
+    from scipy.optimize import linprog
+
+    flat = [c for candidates in layers.values() for c in candidates]
+    layer_of = np.repeat(np.arange(len(layers)), [len(candidates) for candidates in layers.values()])
+    scale = 1.0 / _amounts(limit).clip(min=1.0)
+    room = (_amounts(limit) - _amounts(fixed)) * scale
+    slowest = max(min(c.cycles for c in candidates) for candidates in layers.values())
+    # Variables: shares of candidates, then the rate in frames per `slowest` cycles.
+    member = np.zeros((len(layers), len(flat) + 1))
+    member[layer_of, np.arange(len(flat))] = 1.0
+    rates = -member * np.array([*(slowest / c.cycles for c in flat), 0.0])
+    rates[:, -1] = 1.0
+    uses = np.hstack([(np.array([_amounts(c.resources) for c in flat]) * scale).T, np.zeros((len(_NAMES), 1))])
+    cost = np.zeros(len(flat) + 1)
+    cost[-1] = -1.0
+    result = linprog(
+        cost,
+        A_ub=np.vstack([uses, rates]),
+        b_ub=np.concatenate([room, np.zeros(len(layers))]),
+        A_eq=member,
+        b_eq=np.ones(len(layers)),
+        bounds=(0, None),
+        method="highs",
+    )
+    if result.status == 2:
+        return None
+    assert result.status == 0, result.message
+    rate = float(result.x[-1])
+    prices = -result.ineqlin.marginals
+    weights = {name: float(max(0.0, p)) for name, p in zip(_NAMES, prices, strict=False)}
+    kind = max(weights, key=lambda name: weights[name])
+    layer = ""
+    if rate >= 1 - 1e-9 or weights[kind] < 1e-9:
+        kind = ""
+        layer = max(layers, key=lambda name: min(c.cycles for c in layers[name]))
+    return Bound(slowest / rate, kind, layer, {name: round(weight, 6) for name, weight in weights.items()})
+
+
+# --- refusal ---------------------------------------------------------------------------------------------------------
+
+
+def does_not_fit(choice: Choice, limit: Resources, board: str, reason: str) -> UserError:
+    """The error for a design that is too large: resource, excess, heaviest layers, what would help."""
+    parts = []
+    for name, used, may in exceeded(choice.resources, limit):
+        heavy = sorted(choice.candidates.items(), key=lambda item: -getattr(item[1].resources, name))[:3]
+        shares = ", ".join(f"{layer} {getattr(c.resources, name)}" for layer, c in heavy)
+        excess = "" if may == 0 else f" ({100 * (used - may) / may:.0f} % over)"
+        parts.append(f"{name} {used} of {may} usable{excess}; heaviest: {shares}")
+    heaviest = max(
+        choice.candidates,
+        key=lambda layer: max(
+            getattr(choice.candidates[layer].resources, name) / max(1, may)
+            for name, _, may in exceeded(choice.resources, limit)
+        ),
+    )
+    help_ = "fewer weight bits or structured pruning of " + heaviest + ", or a larger board (admmfpga boards)"
+    return UserError(f"does not fit {board}: " + " | ".join(parts), f"{reason}; {help_}", node=heaviest)

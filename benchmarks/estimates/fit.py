@@ -1,4 +1,4 @@
-"""Fits the LUT and FF model to the sweep's results and writes the package's calibration.json.
+"""Fits the LUT and FF model to the sweep's results and writes a family's coefficients into the package.
 
 python benchmarks/estimates/fit.py [--family xc7]
 
@@ -22,11 +22,11 @@ from table import compare, summary
 from admmfpga.atomic import atomic_write
 from admmfpga.blocks import BLOCKS, axi_lite_control
 from admmfpga.blocks.base import fifo_fixed, fifo_terms, rom_terms
-from admmfpga.blocks.calibration import FILE, Terms, calibration
+from admmfpga.blocks.calibration import Terms, calibration, file
+from admmfpga.blocks.families import FAMILIES, using
 from admmfpga.blocks.matrix_unit import multiplier_terms
 
 Floats = npt.NDArray[np.float64]
-FAMILY = "xc7"
 ORDER = ("fifo", "rom", "multiplier", "axi_lite_control", *(stem for stem in BLOCKS if stem != "fifo"))
 """Parts before the blocks that hold them."""
 
@@ -98,11 +98,18 @@ def fit_stem(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 @click.command()
-def main() -> None:
-    """Fit and write calibration.json; print the coefficients."""
-    raw = read_raw(HERE / f"raw_{FAMILY}.json")
-    found = calibration()
-    found |= {"tool": raw["tool"], "version": raw["version"], "flow": raw["flow"], "family": FAMILY}
+@click.option("--family", type=click.Choice(list(FAMILIES)), default="xc7", show_default=True)
+def main(family: str) -> None:
+    """Fit and write the coefficients of a family; print them."""
+    with using(family):
+        _fit(family)
+
+
+def _fit(family: str) -> None:
+    raw = read_raw(HERE / f"raw_{family}.json")
+    # The model reads the very dictionary that is being filled: parts come before the blocks that hold them.
+    found = calibration(family)
+    found |= {"tool": raw["tool"], "version": raw["version"], "flow": raw["flow"], "family": family}
     found["coefficients"] = {}
     for stem in ORDER:
         rows = [row for row in raw["runs"] if row["stem"] == stem and row["part"] == "fit"]
@@ -110,9 +117,9 @@ def main() -> None:
         click.echo(f"{stem} ({len(rows)} runs)")
         for resource, values in found["coefficients"][stem].items():
             click.echo(f"  {resource:<4}" + ", ".join(f"{value:g} {name}" for name, value in values.items()))
-    held = [c for c in compare(raw["runs"]) if c.part == "held-out" and c.stem in (*BLOCKS, "design")]
+    held = [c for c in compare(raw["runs"], family) if c.part == "held-out" and c.stem in (*BLOCKS, "design")]
     found["errors"] = summary(held)
-    atomic_write(FILE, (json.dumps(found, indent=2) + "\n").encode())
+    atomic_write(file(family), (json.dumps(found, indent=2) + "\n").encode())
     click.echo(json.dumps(found["errors"]))
 
 

@@ -1,6 +1,6 @@
 """Synthesizes every block over its parameters with Yosys and keeps what came out: the ground of the resource model.
 
-python benchmarks/estimates/sweep.py [--family xc7] [--batch 12]
+python benchmarks/estimates/sweep.py [--family xc7|xcup|ecp5] [--batch 12]
 
 Configurations are drawn with fixed seeds. Those of the set "fit" go into `fit.py`; those of "held-out" have other seeds
 and serve to measure the error (`table.py`), as do whole random designs. Results are appended to raw_<family>.json after
@@ -35,7 +35,7 @@ from admmfpga.network import IntType  # noqa: E402
 from admmfpga.network.ranges import accumulator_type  # noqa: E402
 from admmfpga.packing import LaneLayout, Memory  # noqa: E402
 from admmfpga.resources import resource_dir  # noqa: E402
-from admmfpga.tools.yosys import Job, Yosys  # noqa: E402
+from admmfpga.tools.yosys import FLOWS, Job, Yosys  # noqa: E402
 from made import random_design  # noqa: E402  (the tests' folder is not a package)
 
 Parameters = dict[str, Any]
@@ -327,8 +327,16 @@ SEEDS = ((1000, "fit"), (5000, "fit"), (7000, "held-out"))
 and joined the fit then; after the third one only configurations whose result is always zero were drawn anew."""
 
 
-def runs() -> Iterator[Run]:
-    """Everything that is synthesized, small blocks first."""
+THINNED = {"ecp5": 2}
+"""Families of which only every so manieth configuration is synthesized; ABC's LUT4 mapping takes its time."""
+
+
+def runs(family: str = "xc7") -> Iterator[Run]:
+    """Everything that is synthesized for a family, small blocks first."""
+    return (run for run in _drawn() if run.seed % THINNED.get(family, 1) == 0)
+
+
+def _drawn() -> Iterator[Run]:
     yield Run("axi_lite_control", {}, 0, "fit")
     drawn = [(stem, draw, counts, 0) for stem, (draw, *counts) in DRAWS.items()]
     drawn += [(stem, draw, counts, 500) for stem, (draw, *counts) in MORE.items()]
@@ -461,21 +469,21 @@ def used(row: dict[str, Any]) -> Resources:
 
 
 @click.command()
-@click.option("--family", type=click.Choice(["xc7", "xcup"]), default="xc7", show_default=True)
+@click.option("--family", type=click.Choice(list(FLOWS)), default="xc7", show_default=True)
 @click.option("--batch", default=12, show_default=True, help="Blocks that share a process.")
 def main(family: str, batch: int) -> None:
     """Run what is not in raw_<family>.json yet."""
     path = HERE / f"raw_{family}.json"
     version = ".".join(map(str, Yosys().check_version()))
-    raw: dict[str, Any] = {"tool": "yosys", "version": version, "flow": f"synth_xilinx -family {family}", "runs": []}
+    raw: dict[str, Any] = {"tool": "yosys", "version": version, "flow": FLOWS[family].name, "runs": []}
     if path.is_file():
         raw = read_raw(path)
         if raw["version"] != version:
             raise click.ClickException(f"{path.name} is from Yosys {raw['version']}, not {version}: remove it first")
-    wanted = {run.key for run in runs()}
+    wanted = {run.key for run in runs(family)}
     raw["runs"] = [r for r in raw["runs"] if Run(r["stem"], r["parameters"], r["seed"], r["part"]).key in wanted]
     have = {Run(r["stem"], r["parameters"], r["seed"], r["part"]).key for r in raw["runs"]}
-    todo = [run for run in runs() if run.key not in have]
+    todo = [run for run in runs(family) if run.key not in have]
     total = len(have) + len(todo)
     for part in _batches(todo, batch):
         try:

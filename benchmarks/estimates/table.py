@@ -15,6 +15,7 @@ from sweep import HERE, block_of, design_of, read_raw, used
 
 from admmfpga.blocks import BLOCKS, Resources, axi_lite_control
 from admmfpga.blocks.base import rom_resources
+from admmfpga.blocks.families import FAMILIES, using
 from admmfpga.blocks.matrix_unit import multiplier_resources
 from admmfpga.report.table import format_table
 
@@ -52,9 +53,10 @@ def modelled(row: dict[str, Any]) -> Resources:
     return block_of(stem, p).resources()
 
 
-def compare(rows: Iterable[dict[str, Any]]) -> list[Comparison]:
-    """Model and synthesis of results of the sweep."""
-    return [Comparison(r["stem"], r["part"], r["parameters"], r["seed"], modelled(r), used(r)) for r in rows]
+def compare(rows: Iterable[dict[str, Any]], family: str = "xc7") -> list[Comparison]:
+    """Model and synthesis of results of the sweep for a family."""
+    with using(family):
+        return [Comparison(r["stem"], r["part"], r["parameters"], r["seed"], modelled(r), used(r)) for r in rows]
 
 
 def summary(found: Sequence[Comparison]) -> dict[str, dict[str, float]]:
@@ -74,12 +76,12 @@ def summary(found: Sequence[Comparison]) -> dict[str, dict[str, float]]:
 
 @click.command()
 @click.option("--part", type=click.Choice(["held-out", "fit"]), default="held-out", show_default=True)
-@click.option("--family", type=click.Choice(["xc7", "xcup"]), default="xc7", show_default=True)
+@click.option("--family", type=click.Choice(list(FAMILIES)), default="xc7", show_default=True)
 @click.option("--each", is_flag=True, help="Every run, the worst first.")
 def main(part: str, family: str, each: bool) -> None:
     """Print the table of docs/accuracy.md."""
     raw = read_raw(HERE / f"raw_{family}.json")
-    found = [c for c in compare(raw["runs"]) if c.part == part]
+    found = [c for c in compare(raw["runs"], family) if c.part == part]
     stems = [stem for stem in (*BLOCKS, "design") if any(c.stem == stem for c in found)]
     rows = []
     for stem in (*stems, "all"):

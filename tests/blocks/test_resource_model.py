@@ -13,6 +13,7 @@ import pytest
 
 from admmfpga.blocks import BLOCKS, Block, CsrPE, DensePE, Resources, calibration
 from admmfpga.blocks.base import bram18, dsp_pieces, tree_chains
+from admmfpga.blocks.families import family, using
 
 RAW = Path(__file__).resolve().parents[2] / "benchmarks" / "estimates" / "raw_xc7.json"
 sys.path.insert(0, str(RAW.parent))
@@ -109,3 +110,27 @@ def test_tree_chains_hold_every_register(inputs: int) -> None:
         nodes = -(-nodes // 2)
         total += nodes
     assert sum(length for _, length in tree_chains(inputs)) == total
+
+
+@pytest.mark.parametrize(
+    "a, b, pieces", [(18, 18, (1, 1)), (19, 18, (1, 1)), (20, 18, (2, 1)), (35, 18, (2, 1)), (36, 20, (2, 2))]
+)
+def test_wide_factors_on_ecp5(a: int, b: int, pieces: tuple[int, int]) -> None:
+    """What `synth_ecp5` gives; a rest of two bits is multiplied in LUTs."""
+    with using("ecp5"):
+        assert dsp_pieces(a, b) == pieces
+
+
+def test_the_family_is_left_as_it_was() -> None:
+    shape = {"rows": 20, "columns": 25, "vectors": 4, "pe": 5, "simd": 5}
+    block = DensePE(**shape, in_bits=8, in_signed=False, weight_bits=8, acc_bits=20)
+    before = block.resources()
+    with using("ecp5"):
+        assert family().name == "ecp5"
+        # Registers around a multiplier are not in its block.
+        assert block.resources().ff > before.ff
+        with pytest.raises(RuntimeError, match="inside"), using("xcup"):
+            raise RuntimeError("inside")
+        assert family().name == "ecp5"
+    assert family().name == "xc7"
+    assert block.resources() == before

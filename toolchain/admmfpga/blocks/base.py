@@ -27,6 +27,7 @@ from typing import ClassVar
 import numpy as np
 
 from admmfpga.blocks.calibration import Terms, costs
+from admmfpga.blocks.families import family
 from admmfpga.network import IntArray
 from admmfpga.packing import Memory
 from admmfpga.packing.memory import pack_words
@@ -328,12 +329,13 @@ def rom_terms(depth: int, width: int) -> Terms:
     """A ROM in LUTs with its output register."""
     if depth == 1:
         return Terms()
-    blocks = -(-depth // 256)
+    words = family().table_words
+    blocks = -(-depth // (4 * words))
     return Terms(
         # A LUT6 holds 64 words of a bit; up to four of them are joined by the slice's multiplexers, more by LUTs.
         # Two words are constants, the address or its inverse.
         lut={
-            "tables": width * -(-depth // 64) * (depth > 2),
+            "tables": width * -(-depth // words) * (depth > 2),
             "inverters": width * (depth == 2),
             "multiplexers": width * (blocks > 1) * -(-blocks // 4),
         },
@@ -366,9 +368,11 @@ def ram_resources(
         single_port: reads and writes have the same address.
     """
     if block_ram:
-        return _block_ram(depth, width)
+        return _block_ram(depth, width) + _old_words(depth, width)
+    if family().table_words == 16:
+        lut = _lut_ram_of_16(depth, width)
     # RAM32M and RAM64M: four LUTs, one of which only writes unless reads and writes have one address.
-    if single_port:
+    elif single_port:
         lut = 4 * -(-width // 8) if depth <= 32 else width
     else:
         lut = 4 * -(-width // (6 if depth <= 32 else 3))
@@ -376,11 +380,11 @@ def ram_resources(
 
 
 _SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-"""Depth and width of a RAMB18 with one port to read and one to write."""
+"""Depth and width of a RAMB18 or an ECP5's EBR with one port to read and one to write."""
 
 
 def bram18(depth: int, width: int) -> int:
-    """RAMB18 of a memory: the best of the aspect ratios."""
+    """RAMB18 or EBR of a memory: the best of the aspect ratios."""
     return min(-(-depth // d) * -(-width // w) for d, w in _SHAPES)
 
 
@@ -389,7 +393,22 @@ def _block_ram(depth: int, width: int) -> Resources:
     stacked = min((-(-depth // d) * -(-width // w), -(-depth // d)) for d, w in _SHAPES)[1]
     if stacked == 1:
         return Resources(bram18=bram18(depth, width))
-    return Resources(lut=width * -(-stacked // 4), ff=clog2(stacked), bram18=bram18(depth, width))
+    # Four inputs and two selects fit a LUT6; a LUT4 joins two.
+    multiplexers = -(-stacked // 4) if family().table_words == 64 else stacked - 1
+    return Resources(lut=width * multiplexers, ff=clog2(stacked), bram18=bram18(depth, width))
+
+
+def _old_words(depth: int, width: int) -> Resources:
+    """Logic beside a block RAM that remembers the word which is being written and gives the one before."""
+    if family().reads_old:
+        return Resources()
+    return Resources(lut=width + 2 * clog2(depth), ff=2 * width + clog2(depth) + 2)
+
+
+def _lut_ram_of_16(depth: int, width: int) -> int:
+    """LUTs of 16 x 4 memories: two slices that hold it and the LUTs of a third one, and multiplexers behind them."""
+    stacked = -(-depth // 16)
+    return 6 * -(-width // 4) * stacked + width * (stacked - 1) + stacked * (stacked > 1)
 
 
 def tree_chains(inputs: int) -> list[tuple[int, int]]:
@@ -406,10 +425,6 @@ def tree_chains(inputs: int) -> list[tuple[int, int]]:
     return ended + chains
 
 
-SHIFT_REGISTER = 3
-"""Registers in a row that become a shift-register LUT."""
-
-
 def _power_of_two(value: int) -> bool:
     return value & (value - 1) == 0
 
@@ -420,17 +435,17 @@ def counter_terms(values: int) -> dict[str, float]:
     return {"counter_bits": bits, "wrap_bits": bits * (not _power_of_two(values))}
 
 
-DSP_PRODUCT_BITS = 9
-"""Products of fewer bits are made of LUTs."""
-
-
 def dsp_pieces(a_bits: int, b_bits: int) -> tuple[int, int]:
-    """Into how many parts the wider and the narrower signed factor are cut, 25x18 multipliers being there.
+    """Into how many parts the wider and the narrower signed factor are cut, with the family's multipliers.
 
     Parts but the last have 17 bits of a factor, since they are unsigned.
     """
-    wide, narrow = max(a_bits, b_bits), min(a_bits, b_bits)
-    return 1 + max(0, -(-(wide - 25) // 17)), 1 + max(0, -(-(narrow - 18) // 17))
+    spare = 0 if family().splits_two_bits else 1
+    wide, narrow = (
+        1 + max(0, -(-(bits - most - spare) // 17))
+        for bits, most in zip((max(a_bits, b_bits), min(a_bits, b_bits)), family().multiplier, strict=True)
+    )
+    return wide, narrow
 
 
 def clog2(value: int) -> int:

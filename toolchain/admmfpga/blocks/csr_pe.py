@@ -34,6 +34,7 @@ from admmfpga.blocks.base import (
     tree_chains,
 )
 from admmfpga.blocks.calibration import Terms
+from admmfpga.blocks.families import family
 from admmfpga.blocks.matrix_unit import MatrixUnit
 from admmfpga.network import IntArray
 from admmfpga.packing import Memory
@@ -249,11 +250,12 @@ class CsrPE(MatrixUnit):
 
     def core_terms(self) -> Terms:
         dsp = self.multipliers_in_dsp
+        absorbs = dsp and family().dsp_absorbs
         chains = tree_chains(self.simd)
         adders = sum(level >= 1 for level, _ in chains)
         tree_registers = sum(length - (level == 0) for level, length in chains)
         step, beat, block = (counter_terms(n) for n in (self.steps, self.vector_beats, self.row_blocks))
-        accumulators = 0 if dsp else self.multipliers * self.acc_bits
+        accumulators = 0 if absorbs else self.multipliers * self.acc_bits
         pointers = clog2(self.partial_depth) if self.partial_depth > 1 else 0
         relative = self.layout.index_format == "relative"
         bitmap = self.layout.index_format == "bitmap"
@@ -285,7 +287,7 @@ class CsrPE(MatrixUnit):
                 "address_bits": self.lanes * slot_bits,
                 "relative_bits": self.lanes * slot_bits * relative,
                 "bitmap_bits": self.lanes * (self.slots + block["counter_bits"]) * bitmap,
-                "product_bits": 0 if dsp else self.multipliers * self.product_bits,
+                "product_bits": 0 if absorbs else self.multipliers * self.product_bits,
                 "accumulator_bits": accumulators,
                 "tree_bits": self.pe * self.acc_bits * tree_registers,
                 "pointer_bits": pointers * (self.lanes + 1),

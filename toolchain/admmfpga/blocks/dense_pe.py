@@ -17,7 +17,6 @@ import numpy as np
 
 from admmfpga.blocks.base import (
     LUTRAM_DEPTH,
-    SHIFT_REGISTER,
     Contents,
     Port,
     Resources,
@@ -30,6 +29,7 @@ from admmfpga.blocks.base import (
     tree_chains,
 )
 from admmfpga.blocks.calibration import Terms
+from admmfpga.blocks.families import family
 from admmfpga.blocks.matrix_unit import MatrixUnit
 from admmfpga.network import IntArray
 from admmfpga.packing import Memory
@@ -128,19 +128,20 @@ class DensePE(MatrixUnit):
     @property
     def accumulators_in_dsp(self) -> bool:
         """Without an adder tree between them, product and accumulator share a DSP block."""
-        return self.multipliers_in_dsp and self.simd == 1
+        return self.multipliers_in_dsp and family().dsp_absorbs and self.simd == 1
 
     def core_terms(self) -> Terms:
         dsp, width = self.multipliers_in_dsp, self.source.width
         # A DSP block has the product register, and the first level's adder with its register.
-        absorbed = 2 if dsp else 0
+        absorbs = dsp and family().dsp_absorbs
+        absorbed = 2 if absorbs else 0
         registers = shifted = adders = 0
         for level, length in tree_chains(self.simd):
             bits = min(self.product_bits + level, self.acc_bits)
             adders += bits * (level >= max(1, absorbed))
             left = length - max(0, absorbed - level)
-            shifted += bits * (left >= SHIFT_REGISTER)
-            registers += bits * max(0, left) * (left < SHIFT_REGISTER)
+            shifted += bits * (left >= family().shift_register)
+            registers += bits * max(0, left) * (left < family().shift_register)
         replays = self.neuron_folds > 1
         accumulators = 0 if self.accumulators_in_dsp else self.pe * self.acc_bits
         unsigned = self.pe * self.simd * (not dsp and not self.in_signed)
@@ -167,10 +168,10 @@ class DensePE(MatrixUnit):
                 "stages": self.core_latency,
                 "counter_bits": address["counter_bits"] + synapse["counter_bits"],
                 # Activations as they came: in the DSP block, unless there is a choice behind them.
-                "activation_bits": width * (replays or not dsp),
-                # Operands of LUT multipliers: activations and weights.
-                "operand_bits": width * (not dsp),
-                "weight_operand_bits": self.pe * self.simd * self.weight_bits * (not dsp),
+                "activation_bits": width * (replays or not absorbs),
+                # Operands of multipliers without registers of their own: activations and weights.
+                "operand_bits": width * (not absorbs),
+                "weight_operand_bits": self.pe * self.simd * self.weight_bits * (not absorbs),
                 "tree_bits": self.pe * registers,
                 "accumulator_bits": accumulators,
             },

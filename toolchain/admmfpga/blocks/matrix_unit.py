@@ -6,8 +6,9 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from admmfpga.blocks.base import DSP_PRODUCT_BITS, Block, Contents, Port, Resources
+from admmfpga.blocks.base import Block, Contents, Port, Resources
 from admmfpga.blocks.calibration import Terms, costs
+from admmfpga.blocks.families import family
 from admmfpga.network import IntArray
 
 
@@ -90,7 +91,7 @@ class MatrixUnit(Block):
     @property
     def multipliers_in_dsp(self) -> bool:
         """Whether they are: small products never are."""
-        return self.use_dsp and self.product_bits >= DSP_PRODUCT_BITS and min(self.factor_bits) > 1
+        return self.use_dsp and self.product_bits >= family().product_bits and min(self.factor_bits) > 1
 
     @property
     def one_multiplier(self) -> Resources:

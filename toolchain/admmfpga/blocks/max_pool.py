@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from admmfpga.blocks.base import SHIFT_REGISTER, BeatByBeat, Contents, Port, clog2, tree_chains
+from admmfpga.blocks.base import BeatByBeat, Contents, Port, clog2, tree_chains
 from admmfpga.blocks.calibration import Terms
+from admmfpga.blocks.families import family
 from admmfpga.network import IntArray
 
 
@@ -49,12 +50,12 @@ class MaxPool(BeatByBeat):
                 "narrow_comparator_bits": comparators * self.bits * (1 < self.bits <= 3),
                 "one_bit_comparators": comparators * (self.bits == 1),
                 # Values that wait for a later level.
-                "shift_registers": width * sum(length >= SHIFT_REGISTER for length in lengths),
+                "shift_registers": width * sum(length >= family().shift_register for length in lengths),
             },
             ff={
                 # Which levels hold a beat.
                 "levels": 1 + clog2(self.taps),
-                "register_bits": width * sum(length for length in lengths if length < SHIFT_REGISTER),
+                "register_bits": width * sum(length for length in lengths if length < family().shift_register),
             },
         )
 

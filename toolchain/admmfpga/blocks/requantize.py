@@ -21,6 +21,7 @@ from admmfpga.blocks.base import (
     rom_resources,
 )
 from admmfpga.blocks.calibration import Terms
+from admmfpga.blocks.families import family
 from admmfpga.network import IntArray, IntType, Requantization
 from admmfpga.packing import Memory
 
@@ -104,13 +105,13 @@ class Requantize(Block):
 
     @property
     def pieces(self) -> tuple[int, int]:
-        """Parts that sum and multiplier are cut into for the 25x18 multipliers of DSP blocks; (0, 0) without any."""
+        """Parts that sum and multiplier are cut into for the multipliers of DSP blocks; (0, 0) without any."""
         return dsp_pieces(self.sum_bits, self.multiplier_bits + 1) if self.multiplier_bits > 1 else (0, 0)
 
     @property
     def sum_in_dsp(self) -> bool:
         """Whether accumulator + bias takes the adder before a DSP block's wider factor."""
-        return self.pieces[0] == 1 and self.sum_bits > self.multiplier_bits
+        return family().dsp_absorbs and self.pieces[0] == 1 and self.sum_bits > self.multiplier_bits
 
     def core_terms(self) -> Terms:
         pieces = self.pieces[0] * self.pieces[1]
@@ -122,6 +123,8 @@ class Requantize(Block):
         gated = lanes * self.sum_bits * (pieces == 0)
         # A part's low bits wait for the others.
         joined = lanes * 17 * max(0, pieces - 1)
+        # Factors and product, where a multiplier has no registers of its own.
+        apart = lanes * 2 * (self.sum_bits + self.multiplier_bits) * (pieces > 0 and not family().dsp_absorbs)
         return Terms(
             lut={
                 "control": 1,
@@ -152,6 +155,7 @@ class Requantize(Block):
                 "input_bits": outside * self.in_bits,
                 "gate_bits": gated,
                 "joined_bits": joined,
+                "product_bits": apart,
             },
         )
 

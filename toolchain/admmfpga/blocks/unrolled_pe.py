@@ -15,7 +15,6 @@ from typing import ClassVar
 import numpy as np
 
 from admmfpga.blocks.base import (
-    SHIFT_REGISTER,
     Contents,
     Port,
     Resources,
@@ -26,6 +25,7 @@ from admmfpga.blocks.base import (
     fifo_resources,
 )
 from admmfpga.blocks.calibration import Terms
+from admmfpga.blocks.families import family
 from admmfpga.blocks.matrix_unit import MatrixUnit
 from admmfpga.blocks.shift_add import Operation, Register, ShiftAdd, shift_add
 from admmfpga.network import IntArray, IntType
@@ -124,8 +124,8 @@ class UnrolledPE(MatrixUnit):
                 adders += self._bits(r) - min(r.right_shift, self._bits(r))
         for number, length in run.items():
             bits = self._bits(registers[number - inputs])
-            shifted += bits * (length >= SHIFT_REGISTER)
-            held += bits * length * (length < SHIFT_REGISTER)
+            shifted += bits * (length >= family().shift_register)
+            held += bits * length * (length < family().shift_register)
         return Terms(
             lut={"control": 1, "adder_bits": adders, "shift_registers": shifted},
             ff={"stages": self.core_latency, "register_bits": held},

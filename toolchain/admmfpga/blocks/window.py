@@ -22,7 +22,6 @@ import numpy as np
 
 from admmfpga.blocks.base import (
     LUTRAM_DEPTH,
-    SHIFT_REGISTER,
     Block,
     Contents,
     Port,
@@ -34,6 +33,7 @@ from admmfpga.blocks.base import (
     ram_resources,
 )
 from admmfpga.blocks.calibration import Terms
+from admmfpga.blocks.families import family
 from admmfpga.network import IntArray, window_positions
 from admmfpga.network.reference import im2col
 
@@ -175,7 +175,7 @@ class Window(Block):
         counters = [columns, rows, groups, address]
         read = self.read
         taps = read.taps * self.bits
-        shifted = self.groups >= SHIFT_REGISTER
+        shifted = self.groups >= family().shift_register
         return Terms(
             lut={
                 "control": 1,

@@ -30,6 +30,7 @@ def command(build: Path, tool: str, layer: str | None, timeout: float, as_json: 
       admmfpga synth build/lenet5
       admmfpga synth build/lenet5 --layer conv1 --json
     """
+    from admmfpga.blocks.families import using
     from admmfpga.report import format_synthesis, with_synthesis
     from admmfpga.runtime import open_build
     from admmfpga.runtime.synthesis import synthesize_layer, synthesize_top
@@ -47,10 +48,11 @@ def command(build: Path, tool: str, layer: str | None, timeout: float, as_json: 
             rows = {"all": (modelled, found.as_dict())}
         else:
             stages = {stage.name: stage.block for stage in opened.design.of_layer(layer)}
-            rows = {
-                name: (stages[name].resources().as_dict(), result.resources.as_dict())
-                for name, result in synthesize_layer(opened, yosys, layer).items()
-            }
+            with using(opened.report["family"]):
+                rows = {
+                    name: (stages[name].resources().as_dict(), result.resources.as_dict())
+                    for name, result in synthesize_layer(opened, yosys, layer).items()
+                }
     if layer is None:
         synthesis = {"tool": tool, "version": version, "resources": found.as_dict()}
         opened.save_report(with_synthesis(opened.report, synthesis))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from admmfpga import __version__
 from admmfpga.atomic import atomic_directory
+from admmfpga.blocks.families import using
 from admmfpga.boards import Board, load_board
 from admmfpga.codegen.render import render_design, write_files
 from admmfpga.errors import UserError
@@ -70,7 +71,8 @@ def compile_model(
     if interval == 0:
         raise UserError(f"{target_fps:g} frames/s is more than one a cycle at {clock:g} MHz", "ask for fewer")
     kinds = _kinds(imported.network, pe or {})
-    design = map_network(imported.network, board.resources, board=board.name, target_interval=interval, kinds=kinds)
+    with using(board.family):
+        design = map_network(imported.network, board.resources, board=board.name, target_interval=interval, kinds=kinds)
     report = make_report(design, board, clock_mhz=clock, model_name=imported.network.name, model_sha256=imported.sha256)
     return Compiled(imported, design, board, clock, report)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from admmfpga.blocks import Block, CsrPE, DensePE, MaxPool, Requantize, Resources, Window
+from admmfpga.blocks.families import family
 from admmfpga.errors import UserError
 from admmfpga.mapping.folding import Candidate, Folding, divisors, pareto
 from admmfpga.mapping.gather import KeptColumns, kept_columns
@@ -201,11 +202,12 @@ def unrolled_candidates(network: Network, node: Conv | Dense) -> list[Candidate]
 
 def _total(blocks: Sequence[Block]) -> tuple[int, Resources]:
     """Cycles of the slowest block, resources of all."""
-    return max(block.cycles for block in blocks), sum((_price(block) for block in blocks), Resources())
+    return max(block.cycles for block in blocks), sum((_price(block, family().name) for block in blocks), Resources())
 
 
 @lru_cache(maxsize=1 << 14)
-def _price(block: Block) -> Resources:
+def _price(block: Block, family_name: str) -> Resources:
+    """Resources of a block; the family's name only keeps results apart."""
     return block.resources()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from admmfpga.blocks import MatrixUnit, Resources, axi_lite_control, calibration
+from admmfpga.blocks.families import using
 from admmfpga.boards import Board
 from admmfpga.mapping import Design
 from admmfpga.network import Conv, Dense, Node, macs
@@ -23,10 +24,11 @@ def make_report(
     each says on what synthesis the model was fitted and how far from it it is.
     """
     network = design.network
-    used = design.resources() + axi_lite_control.resources()
+    with using(board.family):
+        used = design.resources() + axi_lite_control.resources()
+        layers = [_layer(design, node) for node in network.nodes if any(design.of_layer(node.name))]
     available = board.resources.as_dict()
     source = calibration.source(board.family)
-    layers = [_layer(design, node) for node in network.nodes if any(design.of_layer(node.name))]
     return {
         "model": {"name": model_name, "sha256": model_sha256},
         "board": board.name,

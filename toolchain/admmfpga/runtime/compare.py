@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from admmfpga.blocks import Resources, axi_lite_control
+from admmfpga.blocks.families import using
 from admmfpga.boards import Board, load_board
 from admmfpga.codegen.build import Compiled, describe_design, write_build
 from admmfpga.errors import UserError
@@ -150,6 +151,20 @@ def compare_models(
             entry.codes = entry.imported.quantize(images)
             entry.row["images"] = len(images)
             entry.row["accuracy"] = None if labels is None else _accuracy(entry, labels, progress)
+    with using(board.family):
+        return _compare(entries, place, dict(budget or {}), simulate, synthesize, folder, progress)
+
+
+def _compare(
+    entries: list[Entry],
+    place: Place,
+    budget: dict[str, int],
+    simulate: int,
+    synthesize: bool,
+    folder: Path | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    board = place.board
     reference = _classify(entries)
     for entry in entries:
         entry.designs = _designs(entry.name, entry.network, entry.row["kind"], place, progress)
@@ -176,7 +191,7 @@ def compare_models(
         "family": board.family,
         "clock_mhz": place.clock_mhz,
         "budget": limits.as_dict(),
-        "budget_given": dict(budget or {}),
+        "budget_given": budget,
         "dense": dense,
         "networks": rows,
         "pairs": found,

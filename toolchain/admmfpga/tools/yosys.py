@@ -32,21 +32,35 @@ LUT_ROM = "lut_rom.v"
 """Techmap of a ROM in the LUTs of Xilinx devices."""
 
 
-def _xilinx(family: str) -> tuple[str, ...]:
-    return (
+@dataclass(frozen=True)
+class Flow:
+    """Synthesis for a family.
+
+    Attributes:
+        name: Yosys' command, for reports.
+        commands: behind the reading of the sources.
+    """
+
+    name: str
+    commands: tuple[str, ...]
+
+
+def _xilinx(family: str) -> Flow:
+    commands = (
         *_LIBRARIES["xilinx"],
         "memory_collect a:rom_style=logic",
         f"techmap -map {LUT_ROM} a:rom_style=logic t:$mem_v2 %i",
         f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf -run prepare:",
     )
+    return Flow(f"synth_xilinx -family {family}", commands)
 
 
 FLOWS = {
     "xc7": _xilinx("xc7"),
     "xcup": _xilinx("xcup"),
-    "ecp5": (*_LIBRARIES["ecp5"], "synth_ecp5 -run coarse:"),
+    "ecp5": Flow("synth_ecp5", (*_LIBRARIES["ecp5"], "synth_ecp5 -run coarse:")),
 }
-"""Commands behind the reading of the sources, by FPGA family."""
+"""By FPGA family."""
 
 _LUTS = {
     # An inverter that no LUT has absorbed.
@@ -199,7 +213,7 @@ def _script(jobs: Mapping[str, Job], sources: Sequence[str], family: str, statis
     lines += [
         # None of the modules is above the others.
         "setattr -mod -unset top *",
-        *FLOWS[family],
+        *FLOWS[family].commands,
         f"tee -q -o {statistics} stat -json",
     ]
     return "\n".join(lines) + "\n"

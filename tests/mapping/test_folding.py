@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from admmfpga.blocks import Resources
 from admmfpga.errors import UserError
 from admmfpga.mapping import map_network, search
+from admmfpga.mapping.bounds import continuous_bound
 from admmfpga.mapping.folding import PRICES, Candidate, Folding, divisors, exceeded, pareto, usable
-from admmfpga.mapping.search import RELATIVE_GAP, cheapest, continuous_bound, exchanges, fold
+from admmfpga.mapping.search import RELATIVE_GAP, cheapest, exchanges, fold
 from made import lenet5
 
 PYNQ = Resources(53200, 106400, 280, 220)

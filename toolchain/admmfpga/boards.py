@@ -6,6 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,24 @@ class BoardMemory:
     def bandwidth_mb_s(self) -> float:
         """Peak, 10^6 bytes a second, before refresh, row misses and sharing with a processor."""
         return self.data_bits / 8 * self.data_rate_mt_s
+
+
+@dataclass(frozen=True)
+class MemoryPort:
+    """The way of frames and results between DRAM and the accelerator.
+
+    Attributes:
+        bytes_per_cycle: of the port, in each direction.
+        dram_bytes_per_cycle: of the memory behind it, both directions together.
+    """
+
+    bytes_per_cycle: float
+    dram_bytes_per_cycle: float
+
+    def cycles(self, bytes_in: int, bytes_out: int) -> int:
+        """To move that much."""
+        port = max(bytes_in, bytes_out) / self.bytes_per_cycle
+        return ceil(max(port, (bytes_in + bytes_out) / self.dram_bytes_per_cycle))
 
 
 @dataclass(frozen=True)
@@ -72,6 +91,12 @@ class Board:
     clock_mhz: float
     memory: BoardMemory
     sources: Mapping[str, str]
+
+    def memory_port(self, clock_mhz: float) -> MemoryPort | None:
+        """The way to the processor's memory for an accelerator at a clock; None without a processor."""
+        if not self.port_bits:
+            return None
+        return MemoryPort(self.port_bits / 8, self.memory.bandwidth_mb_s / clock_mhz)
 
 
 def load_board(name_or_path: str | Path) -> Board:

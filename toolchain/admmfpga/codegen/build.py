@@ -72,7 +72,14 @@ def compile_model(
         raise UserError(f"{target_fps:g} frames/s is more than one a cycle at {clock:g} MHz", "ask for fewer")
     kinds = _kinds(imported.network, pe or {})
     with using(board.family):
-        design = map_network(imported.network, board.resources, board=board.name, target_interval=interval, kinds=kinds)
+        design = map_network(
+            imported.network,
+            board.resources,
+            board=board.name,
+            target_interval=interval,
+            kinds=kinds,
+            port=board.memory_port(clock),
+        )
     report = make_report(design, board, clock_mhz=clock, model_name=imported.network.name, model_sha256=imported.sha256)
     return Compiled(imported, design, board, clock, report)
 

@@ -6,10 +6,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from admmfpga.blocks import Resources, axi_lite_control
+from admmfpga.boards import MemoryPort
+from admmfpga.mapping.bounds import IntervalBound, folding_bounds, stream_bounds
 from admmfpga.mapping.candidates import candidates_by_kind
 from admmfpga.mapping.choice import PeChoice, weigh
 from admmfpga.mapping.depths import size_fifos
-from admmfpga.mapping.design import AxisFormat, Design, Stage, Stream, Timing
+from admmfpga.mapping.design import AxisFormat, Design, Search, Stage, Stream, Timing
 from admmfpga.mapping.folding import Folding, pareto, usable
 from admmfpga.mapping.lowering import axis_formats, lower
 from admmfpga.mapping.search import fold
@@ -23,7 +25,9 @@ __all__ = [
     "AxisFormat",
     "Design",
     "Folding",
+    "IntervalBound",
     "PeChoice",
+    "Search",
     "Stage",
     "Stream",
     "Timing",
@@ -41,6 +45,7 @@ def map_network(
     board: str,
     target_interval: int | None = None,
     kinds: Mapping[str, Collection[str]] | Collection[str] = KINDS,
+    port: MemoryPort | None = None,
 ) -> Design:
     """Choose the foldings for a board and build the design of the compact network.
 
@@ -50,6 +55,7 @@ def map_network(
         board: its name, for messages.
         target_interval: cycles per frame to reach with the least resources; None for as fast as fits.
         kinds: of PEs that may be chosen, for all layers or by layer name.
+        port: through which frames come and results go; None: it is no limit.
 
     Raises:
         UserError: the network has no dataflow form, or does not fit.
@@ -62,16 +68,36 @@ def map_network(
         for node in hardware_nodes(network)
     }
     layers = {name: pareto([one for options in by.values() for one in options]) for name, by in found.items()}
-    # The AXI wrappers take a few hundred LUTs whatever is chosen; an allowance covers their FIFOs and converters.
-    fixed = axi_lite_control.resources() + Resources(lut=400, ff=400)
-    choice = fold(layers, available, fixed, board=board, target_interval=target_interval)
+    fixed = wrapper_resources()
+    # The output is as wide as needed up to 64 bits.
+    bounds = stream_bounds(network, axis_formats(network, 1), port)
+    least = max(bound.interval for bound in bounds)
+    choice = fold(layers, available, fixed, board=board, target_interval=target_interval, least_useful=least)
     interval = max(choice.interval, target_interval or 0)
     choices = {
         node.name: weigh(network, node, found[node.name], choice.candidates[node.name], interval, usable(available))
         for node in hardware_nodes(network)
     }
+    bounds += folding_bounds(layers, usable(available), fixed)
     design = build_design(network, {name: c.folding for name, c in choice.candidates.items()}, original)
-    return replace(design, choices={name: one for name, one in choices.items() if one is not None})
+    return replace(
+        design,
+        choices={name: one for name, one in choices.items() if one is not None},
+        search=Search(
+            bounds=tuple(
+                sorted([*bounds, *folding_bounds(layers, usable(available), fixed)], key=lambda b: -b.interval)
+            ),
+            target_interval=target_interval,
+            least_interval=choice.least_interval,
+            price_gap=choice.price_gap,
+        ),
+    )
+
+
+def wrapper_resources() -> Resources:
+    """Used besides the layers: control, and an allowance for the AXI wrappers with their FIFOs and converters, a few
+    hundred LUTs whatever is chosen."""
+    return axi_lite_control.resources() + Resources(lut=400, ff=400)
 
 
 def build_design(network: Network, foldings: dict[str, Folding], original: Network | None = None) -> Design:

@@ -12,6 +12,7 @@ from admmfpga.network import IntArray, IntType, Network, Tensor
 from admmfpga.packing import Memory
 
 if TYPE_CHECKING:
+    from admmfpga.mapping.bounds import IntervalBound
     from admmfpga.mapping.choice import PeChoice
 
 
@@ -81,6 +82,24 @@ class Timing:
     settled_frames: int
 
 
+@dataclass(frozen=True)
+class Search:
+    """How the foldings were found.
+
+    Attributes:
+        bounds: what no folding gets below, the longest interval first.
+        target_interval: that was asked for; None: the least.
+        least_interval: no choice of foldings that fits is faster: proven; the one that was chosen unless the search was
+            given up. 0 with a target.
+        price_gap: by what share the choice may be dearer than the cheapest one.
+    """
+
+    bounds: tuple[IntervalBound, ...]
+    target_interval: int | None
+    least_interval: int
+    price_gap: float
+
+
 @dataclass(frozen=True, eq=False)
 class Design:
     """A network on a board.
@@ -94,6 +113,7 @@ class Design:
         foldings: by layer name.
         formats: TDATA layout of input and output.
         choices: why the layers got their PEs, by layer name; empty where the design was made from given foldings.
+        search: how the foldings were found; None where they were given.
     """
 
     network: Network
@@ -104,6 +124,7 @@ class Design:
     foldings: dict[str, Folding]
     formats: tuple[AxisFormat, AxisFormat]
     choices: dict[str, PeChoice] = field(default_factory=dict)
+    search: Search | None = None
 
     @property
     def input(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""The choice of one folding per layer under a board's resources: an exact search, and the bound it is held against.
+"""The choice of one folding per layer under a board's resources: an exact search.
 
 For a given frame interval the layers are independent but for the resources that they share: a multiple-choice knapsack
 with four resources. It is solved as an integer linear program by branch and bound (HiGHS), so "does not fit" is proven,
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from admmfpga.blocks import Resources
 from admmfpga.errors import UserError
+from admmfpga.mapping.bounds import amounts, continuous_bound
 from admmfpga.mapping.folding import PRICES, Candidate, exceeded, pareto, usable
 
 NODES = 2000
@@ -24,8 +25,7 @@ NODES = 2000
 RELATIVE_GAP = 1e-4
 """Prices closer than this count as equal."""
 
-_NAMES = tuple(PRICES)
-_PRICE = np.array([PRICES[name] for name in _NAMES])
+_PRICE = np.array([PRICES[name] for name in PRICES])
 
 Array = npt.NDArray[np.float64]
 
@@ -107,11 +107,11 @@ def exchanges(able: Mapping[str, Sequence[Candidate]], limit: Resources, fixed: 
     Each layer starts with its cheapest candidate; as long as a resource is over its limit, the one exchange that
     brings the excess down furthest at the least price is made (LUT multipliers for DSPs, LUT-RAM for block RAM ...).
     """
-    limits = _amounts(limit).clip(min=1.0)
+    limits = amounts(limit).clip(min=1.0)
     # Shares of the limits, (candidates, resources) per layer.
-    shares = {layer: np.array([_amounts(c.resources) for c in cs]) / limits for layer, cs in able.items()}
+    shares = {layer: np.array([amounts(c.resources) for c in cs]) / limits for layer, cs in able.items()}
     chosen = {layer: int(np.argmin(share @ _PRICE)) for layer, share in shares.items()}
-    total = _amounts(fixed) / limits
+    total = amounts(fixed) / limits
     for layer, index in chosen.items():
         total = total + shares[layer][index]
     while (excess := _excess(total)) > 0:
@@ -147,18 +147,18 @@ def _program(
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import csr_array
 
-    room = _amounts(limit) - _amounts(fixed)
+    room = amounts(limit) - amounts(fixed)
     if (room < 0).any():
         return None, True
-    scale = 1000.0 / _amounts(limit).clip(min=1.0)
+    scale = 1000.0 / amounts(limit).clip(min=1.0)
     flat = [c for candidates in able.values() for c in candidates]
     layer_of = np.repeat(np.arange(len(able)), [len(candidates) for candidates in able.values()])
-    amounts = np.array([_amounts(c.resources) for c in flat])
-    price = (amounts * scale) @ _PRICE / 1000.0
+    each = np.array([amounts(c.resources) for c in flat])
+    price = (each * scale) @ _PRICE / 1000.0
     ones = csr_array((np.ones(len(flat)), (layer_of, np.arange(len(flat)))), shape=(len(able), len(flat)))
     # What is sold in whole pieces: half a piece of tolerance keeps rounding out.
     constraints = [
-        LinearConstraint((amounts * scale).T, ub=(room + 0.5) * scale),
+        LinearConstraint((each * scale).T, ub=(room + 0.5) * scale),
         LinearConstraint(ones, lb=1.0, ub=1.0),
     ]
     options = {"node_limit": NODES, "mip_rel_gap": RELATIVE_GAP}
@@ -177,22 +177,18 @@ def _program(
             best = found
     if best is None:
         return None, False
-    own = _price(best, scale) - float(_amounts(fixed) * scale @ _PRICE) / 1000.0
+    own = _price(best, scale) - float(amounts(fixed) * scale @ _PRICE) / 1000.0
     gap = 1.0 if bound is None else max(0.0, own - float(bound)) / max(own, 1e-12)
     proven = gap <= 2 * RELATIVE_GAP
     return Choice(best.candidates, best.resources, price_gap=0.0 if proven else round(gap, 6)), True
 
 
 def _price(choice: Choice, scale: Array) -> float:
-    return float(_amounts(choice.resources) * scale @ _PRICE) / 1000.0
+    return float(amounts(choice.resources) * scale @ _PRICE) / 1000.0
 
 
 def _chosen(picked: dict[str, Candidate], fixed: Resources) -> Choice:
     return Choice(picked, sum((c.resources for c in picked.values()), fixed))
-
-
-def _amounts(resources: Resources) -> Array:
-    return np.array([getattr(resources, name) for name in _NAMES], dtype=np.float64)
 
 
 def _excess(total: Array) -> float:
@@ -264,74 +260,6 @@ def fold(
     if answer.choice is not None and answer.fits:
         best = answer.choice
     return Choice(best.candidates, best.resources, min(intervals[refuted + 1], reached), best.price_gap)
-
-
-# --- bound -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Bound:
-    """The least interval if foldings were continuous.
-
-    Attributes:
-        interval: cycles per frame.
-        kind: the resource that is scarcest there, "" if a layer's fastest form is what limits.
-        layer: that layer, or "".
-        weights: of the resources in the proof, by name: what share of the limit each resource has.
-    """
-
-    interval: float
-    kind: str
-    layer: str
-    weights: Mapping[str, float]
-
-
-def continuous_bound(layers: Mapping[str, Sequence[Candidate]], limit: Resources, fixed: Resources) -> Bound | None:
-    """A bound on the frame interval of all choices that fit.
-
-    A layer may be any mixture of its candidates: a share theta of one that takes c cycles works at the rate theta / c
-    and takes theta of its resources. The fastest rate at which every layer keeps up and resources suffice is a linear
-    program; every choice is one of its solutions. Its dual prices say which resource limits.
-
-    Returns:
-        None if not even mixtures fit.
-    """
-    from scipy.optimize import linprog
-
-    flat = [c for candidates in layers.values() for c in candidates]
-    layer_of = np.repeat(np.arange(len(layers)), [len(candidates) for candidates in layers.values()])
-    scale = 1.0 / _amounts(limit).clip(min=1.0)
-    room = (_amounts(limit) - _amounts(fixed)) * scale
-    slowest = max(min(c.cycles for c in candidates) for candidates in layers.values())
-    # Variables: shares of candidates, then the rate in frames per `slowest` cycles.
-    member = np.zeros((len(layers), len(flat) + 1))
-    member[layer_of, np.arange(len(flat))] = 1.0
-    rates = -member * np.array([*(slowest / c.cycles for c in flat), 0.0])
-    rates[:, -1] = 1.0
-    uses = np.hstack([(np.array([_amounts(c.resources) for c in flat]) * scale).T, np.zeros((len(_NAMES), 1))])
-    cost = np.zeros(len(flat) + 1)
-    cost[-1] = -1.0
-    result = linprog(
-        cost,
-        A_ub=np.vstack([uses, rates]),
-        b_ub=np.concatenate([room, np.zeros(len(layers))]),
-        A_eq=member,
-        b_eq=np.ones(len(layers)),
-        bounds=(0, None),
-        method="highs",
-    )
-    if result.status == 2:
-        return None
-    assert result.status == 0, result.message
-    rate = float(result.x[-1])
-    prices = -result.ineqlin.marginals
-    weights = {name: float(max(0.0, p)) for name, p in zip(_NAMES, prices, strict=False)}
-    kind = max(weights, key=lambda name: weights[name])
-    layer = ""
-    if rate >= 1 - 1e-9 or weights[kind] < 1e-9:
-        kind = ""
-        layer = max(layers, key=lambda name: min(c.cycles for c in layers[name]))
-    return Bound(slowest / rate, kind, layer, {name: round(weight, 6) for name, weight in weights.items()})
 
 
 # --- refusal ---------------------------------------------------------------------------------------------------------

@@ -82,10 +82,24 @@ def read(bits: int) -> float:
     return READ.picojoules * bits / 64
 
 
+def weight_reads(stage: Stage) -> int:
+    """Bits of weights, indices and parameters that a block reads in a frame: a word of each memory in every step."""
+    return sum(m.width for m in stage.memories.values()) * stage.block.cycles
+
+
+def activation_reads(block: Block) -> int:
+    """Bits of activations that the PEs of a block take in a frame; 0 for blocks without PEs."""
+    if not isinstance(block, MatrixUnit):
+        return 0
+    # Rows share an activation in a dense array; lanes that decode indices have each their own, shared by a row block.
+    sharing = block.layout.height if isinstance(block, CsrPE) else block.sink_lanes
+    return block.multipliers // sharing * block.in_bits * block.cycles
+
+
 def stage_energy(stage: Stage) -> Energy:
     """Of one block and frame."""
     block = stage.block
-    memories = Energy(weights=read(sum(m.width for m in stage.memories.values()) * block.cycles))
+    memories = Energy(weights=read(weight_reads(stage)))
     if isinstance(block, Requantize):
         products = block.lanes * block.cycles
         return memories + Energy(
@@ -105,15 +119,18 @@ def energy(design: Design, layer: str | None = None) -> Energy:
     return sum((stage_energy(stage) for stage in stages), Energy())
 
 
+def nanojoules(picojoules: float) -> float:
+    """For reports."""
+    return round(picojoules / 1000, 3)
+
+
 def _array(block: Block) -> Energy:
     """Of a PE array; nothing for other blocks."""
     if not isinstance(block, MatrixUnit):
         return Energy()
     products = block.multipliers * block.cycles
-    # Rows share an activation in a dense array; lanes that decode indices have each their own, shared by a row block.
-    sharing = block.layout.height if isinstance(block, CsrPE) else block.sink_lanes
     return Energy(
         multiplications=products * multiplication(block.in_bits, block.weight_bits),
         additions=products * addition(block.acc_bits),
-        activations=read(block.multipliers // sharing * block.in_bits * block.cycles),
+        activations=read(activation_reads(block)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,12 @@ from admmfpga.blocks import MatrixUnit, Resources, axi_lite_control, calibration
 from admmfpga.blocks.families import using
 from admmfpga.boards import Board
 from admmfpga.mapping import Design
+from admmfpga.mapping.bounds import BANDWIDTH
 from admmfpga.network import Conv, Dense, Node, macs
 from admmfpga.packing import FORMATS
+from admmfpga.report.energy import ASSUMPTIONS, SOURCES, energy, nanojoules
 from admmfpga.report.storage import layer_storage, network_storage
+from admmfpga.report.traffic import on_chip, roofline, traffic
 
 
 def make_report(
@@ -26,7 +30,16 @@ def make_report(
     network = design.network
     with using(board.family):
         used = design.resources() + axi_lite_control.resources()
-        layers = [_layer(design, node) for node in network.nodes if any(design.of_layer(node.name))]
+        layers = [
+            _layer(design, node)
+            | {
+                "traffic": on_chip(design, node.name),
+                "energy_nj": nanojoules(energy(design, node.name).total),
+                "roofline": roofline(design, node, board, clock_mhz),
+            }
+            for node in network.nodes
+            if any(design.of_layer(node.name))
+        ]
     available = board.resources.as_dict()
     source = calibration.source(board.family)
     return {
@@ -38,13 +51,23 @@ def make_report(
         "architecture": "dataflow",
         "latency_cycles": design.timing.latency,
         "frame_interval_cycles": design.timing.frame_interval,
-        "throughput_fps": round(clock_mhz * 1e6 / design.timing.frame_interval, 3),
+        "throughput_fps": round(clock_mhz * 1e6 / frame_interval(design), 3),
         "bottleneck": bottleneck(design),
+        "bound": bound(design),
         "resources": {
             name: {"used": amount, "available": available[name], "source": source[name]}
             for name, amount in used.as_dict().items()
         },
         "storage": _storage(layers),
+        "traffic": traffic(design, board, clock_mhz),
+        "energy": {
+            **{name: nanojoules(value) for name, value in energy(design).as_dict().items()},
+            "total": nanojoules(energy(design).total),
+            "unit": "nJ per frame",
+            "estimate": True,
+            "sources": [asdict(source) for source in SOURCES],
+            "assumptions": list(ASSUMPTIONS),
+        },
         "layers": layers,
         "host": [{"op": op.op, "axis": op.axis} for op in network.host_ops],
         "fifos": {stage.name: stage.block.out_depth for stage in design.stages},
@@ -54,6 +77,37 @@ def make_report(
 def bottleneck(design: Design) -> str:
     """Name of the stage that takes the most cycles per frame."""
     return max(design.stages, key=lambda stage: stage.block.cycles).name
+
+
+def frame_interval(design: Design) -> int:
+    """Cycles between frames: the pipeline's, or what the memory needs to bring and take them."""
+    moved = [b.interval for b in design.search.bounds if b.kind == BANDWIDTH] if design.search else []
+    return max([design.timing.frame_interval, *moved])
+
+
+def bound(design: Design) -> dict[str, Any] | None:
+    """What holds the frame interval up, and how near the design comes to it; None where the foldings were given.
+
+    Returns:
+        kind: the tightest bound: a resource ("lut", ...), "input stream", "output stream", "bandwidth", "layer
+            parallelism"; layer: that limits, or None; interval_of_bound, reached: cycles; ratio: reached / bound;
+        bounds: all of them by kind; target_interval: that was asked for, or None; search: least_interval: no choice of
+            foldings is faster, proven; price_gap: what may be missing to the cheapest.
+    """
+    search = design.search
+    if search is None:
+        return None
+    tightest, reached = search.bounds[0], frame_interval(design)
+    return {
+        "kind": tightest.kind,
+        "layer": tightest.layer or None,
+        "interval_of_bound": tightest.interval,
+        "reached": reached,
+        "ratio": round(reached / tightest.interval, 4),
+        "bounds": {one.kind: one.interval for one in search.bounds},
+        "target_interval": search.target_interval,
+        "search": {"least_interval": search.least_interval, "price_gap": search.price_gap},
+    }
 
 
 def _layer(design: Design, node: Node) -> dict[str, Any]:

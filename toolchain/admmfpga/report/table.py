@@ -66,6 +66,7 @@ def format_report(report: dict[str, Any]) -> str:
         "",
         f"frame interval  {report['frame_interval_cycles']:,} cycles = {report['throughput_fps']:,.0f} frames/s, "
         f"set by {report['bottleneck']}",
+        *_bound(report["bound"]),
         f"latency         {report['latency_cycles']:,} cycles, first input beat to first output beat",
         f"weights         {kib(report['storage']['weight_bits'])} KiB "
         f"({report['storage']['dense_fp32_bits'] / max(1, report['storage']['weight_bits']):.1f}x less than float32); "
@@ -81,9 +82,54 @@ def format_report(report: dict[str, Any]) -> str:
         names = ", ".join(name.upper() for name, value in report["resources"].items() if value["source"] == source)
         lines.append(f"                {names}: {source}")
     lines.append("                cycles are exact")
+    moved, energy = report["traffic"], report["energy"]
+    parts = ", ".join(
+        f"{part} {energy[part]:,.0f}" for part in ("multiplications", "additions", "weights", "activations")
+    )
+    lines += [
+        f"traffic         DRAM {moved['dram_bytes_in'] + moved['dram_bytes_out']:,} bytes a frame = "
+        f"{moved['dram_mb_s']:,.1f} of {moved['dram_mb_s_available']:,.0f} MB/s; on chip "
+        f"{kib(sum(moved['on_chip'].values()))} KiB a frame = {moved['on_chip_mb_s'] / 1000:,.1f} GB/s",
+        f"energy          {energy['total']:,.0f} nJ a frame ({parts}): "
+        "an estimate, for comparisons only (45 nm, ISSCC 2014)",
+    ]
     if report["host"]:
         lines.append("host            " + ", ".join(op["op"] for op in report["host"]))
+    lines += _roofline(report["layers"])
     return "\n".join(lines)
+
+
+def _bound(bound: dict[str, Any] | None) -> list[str]:
+    """What holds the interval up."""
+    if bound is None:
+        return []
+    word = {"lut": "LUTs", "ff": "flip-flops", "bram18": "block RAM", "dsp": "DSPs"}.get(bound["kind"], bound["kind"])
+    of = f" of {bound['layer']}" if bound["layer"] else ""
+    asked = f", {bound['target_interval']:,} were asked for" if bound["target_interval"] else ""
+    return [
+        f"bound           {bound['interval_of_bound']:,} cycles by {word}{of}; reached {bound['reached']:,}, "
+        f"{100 * (bound['ratio'] - 1):.1f} % above{asked}"
+    ]
+
+
+def _roofline(layers: Sequence[dict[str, Any]]) -> list[str]:
+    """Where the layers stand: reached on chip, and what streaming from the board's DRAM would allow."""
+    rows = [
+        (
+            layer["name"],
+            f"{place['operations_per_byte']:,.1f}",
+            f"{place['peak_gops']:,.1f}",
+            f"{place['attainable_gops']:,.1f}",
+            f"{place['reached_gops']:,.1f}",
+            f"{layer['energy_nj']:,.0f}",
+        )
+        for layer in layers
+        if (place := layer["roofline"]) is not None
+    ]
+    if not rows:
+        return []
+    header = ("roofline", "operations/byte", "peak GOP/s", "from DRAM GOP/s", "reached GOP/s", "nJ")
+    return ["", *format_table(header, rows)]
 
 
 def format_verification(verification: dict[str, dict[str, Any]]) -> str:

@@ -26,7 +26,7 @@ from admmfpga.network import Conv, Dense, IntArray, Network, Tensor, compact, we
 from admmfpga.network.reference import run
 from admmfpga.report import make_report, with_synthesis, with_verification
 from admmfpga.report.comparison import best_design, classify, finish, pairs, verdict
-from admmfpga.report.energy import ASSUMPTIONS, SOURCES, energy
+from admmfpga.report.energy import ASSUMPTIONS, SOURCES, energy, nanojoules
 from admmfpga.report.storage import layer_storage, network_storage
 from admmfpga.runtime.build import Build, open_build
 from admmfpga.runtime.simulate import Simulation
@@ -418,7 +418,7 @@ def _design_row(entry: Entry, kind: str, place: Place) -> dict[str, Any]:
             "cycles": layer["cycles"],
             "utilization": layer["utilization"],
             "resources": layer["resources"],
-            "energy_nj": _nanojoules(energy(design, layer["name"]).total),
+            "energy_nj": nanojoules(energy(design, layer["name"]).total),
         }
         for layer in report["layers"]
     ]
@@ -433,8 +433,8 @@ def _design_row(entry: Entry, kind: str, place: Place) -> dict[str, Any]:
         "bottleneck": report["bottleneck"],
         "resources": report["resources"],
         "share": share(_used(design), place),
-        "energy_nj": {name: _nanojoules(value) for name, value in total.as_dict().items()}
-        | {"total": _nanojoules(total.total)},
+        "energy_nj": {name: nanojoules(value) for name, value in total.as_dict().items()}
+        | {"total": nanojoules(total.total)},
         "layers": layers,
     }
 
@@ -486,10 +486,6 @@ def _front(entry: Entry, place: Place) -> list[dict[str, Any]]:
             for o in found.values()
         )
     ]
-
-
-def _nanojoules(picojoules: float) -> float:
-    return round(picojoules / 1000, 3)
 
 
 # --- simulation and synthesis ----------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,12 +68,6 @@ def weights_left(path: Path, layers: Sequence[str]) -> int:
     saved = checkpoint.load(path)
     assert saved is not None
     return sum(int(saved["model"][f"{name}.weight"].count_nonzero()) for name in layers)
-
-
-def commit(root: Path) -> str:
-    """The commit of the work tree."""
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True)
-    return found.stdout.strip()
 
 
 def merge(path: Path, entry: dict[str, Any], keys: Sequence[str], order: Sequence[str]) -> None:

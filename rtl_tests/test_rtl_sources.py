@@ -28,13 +28,13 @@ ILLEGAL = {
 }
 
 
-def lint(module, folder, parameters):
+def lint(module, folder, parameters, *options):
     """Verilator's verdict on a module: (fine, what it printed)."""
     bench.register_package(folder)
     libraries = ["-y", str(bench.rtl_folder()), "-y", str(folder)]
     arguments = ["--top-module", module, *(f"-G{name}={value}" for name, value in parameters.items())]
     done = subprocess.run(
-        ["verilator", "--lint-only", "-Wall", *libraries, *arguments, bench.rtl_folder() / f"{module}.sv"],
+        ["verilator", "--lint-only", "-Wall", *options, *libraries, *arguments, bench.rtl_folder() / f"{module}.sv"],
         env=verilator_environment(),
         capture_output=True,
         text=True,
@@ -60,6 +60,11 @@ def test_conventions(module):
 @pytest.mark.parametrize("module", MODULES)
 def test_lint(module, tmp_path):
     fine, text = lint(module, tmp_path, {})
+    assert fine, text
+
+
+def test_lint_with_counters_of_a_simulation(tmp_path):
+    fine, text = lint("csr_pe", tmp_path, {}, "+define+ADMMFPGA_SLOTS")
     assert fine, text
 
 

@@ -23,6 +23,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "toolchain"), str(ROOT / "benchmarks")]
 
+import provenance  # noqa: E402
 import rows  # noqa: E402
 
 from admmfpga.compress import checkpoint, finish, loop, models, recipe, structure  # noqa: E402
@@ -135,7 +136,7 @@ def main() -> None:
             "accuracy_float": summary["accuracy"][ROWS[name].accuracy_float],
             "accuracy_integer": rows.integer_accuracy(folder / "compressed.onnx", data),
             "seconds": round(summary["seconds"]),
-            "commit": rows.commit(ROOT),
+            "commit": provenance.commit(ROOT),
         }
         print(json.dumps(entry), flush=True)
         if arguments.epochs_scale == 1.0:

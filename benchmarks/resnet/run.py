@@ -21,6 +21,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "toolchain"), str(ROOT / "benchmarks")]
 
+import provenance  # noqa: E402
 import rows  # noqa: E402
 from resnet import standin  # noqa: E402
 
@@ -76,7 +77,7 @@ def run_row(name: str, model_name: str, seed: int, factor: float, folder: Path, 
         "accuracy_integer": integer,
         "integer_refused": reason,
         "seconds": round(run.seconds),
-        "commit": rows.commit(ROOT),
+        "commit": provenance.commit(ROOT),
     }
 
 

@@ -221,6 +221,34 @@ module csr_pe #(
       .data(weights)
   );
 
+`ifdef ADMMFPGA_SLOTS
+  // For simulation: steps, and multiplier slots in them that carry a weight that is not zero.
+  longint unsigned seen_steps, seen_weights;
+  longint unsigned now_weights;
+  always_comb begin
+    now_weights = '0;
+    for (int i = 0; i < ALL_LANES * HEIGHT; i++) begin
+      if (weights[i*WEIGHT_BITS+:WEIGHT_BITS] != '0) now_weights++;
+    end
+  end
+  always_ff @(posedge clk) begin
+    if (valid[2]) begin
+      seen_steps <= seen_steps + 1;
+      seen_weights <= seen_weights + now_weights;
+    end
+    if (rst) begin
+      seen_steps <= '0;
+      seen_weights <= '0;
+    end
+  end
+  integer slots_file;
+  final begin
+    slots_file = $fopen("slots.txt", "a");
+    $fdisplay(slots_file, "%m %0d %0d", seen_steps, seen_weights);
+    $fclose(slots_file);
+  end
+`endif
+
   // --- Lanes.
 
   localparam int PRODUCT_BITS = IN_BITS + WEIGHT_BITS < ACC_BITS ? IN_BITS + WEIGHT_BITS : ACC_BITS;

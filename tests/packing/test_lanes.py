@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admmfpga.packing.lanes import LaneLayout, decode, lane_program
+from admmfpga.packing.lanes import LaneLayout, decode, lane_program, lane_schedule
 
 
 @st.composite
@@ -35,6 +35,16 @@ def test_decoding_gives_the_matrix_back(problem):
     matrix, layout = problem
     program = lane_program(matrix, layout)
     np.testing.assert_array_equal(decode(program, matrix.shape[1]), matrix)
+
+
+@given(problems())
+def test_the_schedule_is_the_programs(problem):
+    matrix, layout = problem
+    program = lane_program(matrix, layout)
+    for _ in range(2):  # the second one comes from the memory of schedules
+        schedule = lane_schedule(np.sign(matrix), layout)
+        for name in ("steps", "emits", "slots", "partial_depth"):
+            assert getattr(schedule, name) == getattr(program, name), name
 
 
 @given(problems())

@@ -38,7 +38,7 @@ from admmfpga.blocks.families import family
 from admmfpga.blocks.matrix_unit import MatrixUnit
 from admmfpga.network import IntArray
 from admmfpga.packing import Memory
-from admmfpga.packing.lanes import INDEX_FORMATS, LaneLayout, LaneProgram, lane_program
+from admmfpga.packing.lanes import INDEX_FORMATS, LaneLayout, LaneProgram, lane_program, lane_schedule
 
 BANKS = 2
 """Vectors that are kept: the one that is worked on and the one that arrives."""
@@ -82,16 +82,16 @@ class CsrPE(MatrixUnit):
         out_depth: int = 2,
     ) -> CsrPE:
         """The block whose schedule is that of a matrix."""
-        program = lane_program(matrix, layout)
+        schedule = lane_schedule(matrix, layout)
         return cls(
             rows=matrix.shape[0],
             columns=matrix.shape[1],
             vectors=vectors,
             layout=layout,
-            steps=program.steps,
-            emits=program.emits,
-            slots=program.slots,
-            partial_depth=program.partial_depth,
+            steps=schedule.steps,
+            emits=schedule.emits,
+            slots=schedule.slots,
+            partial_depth=schedule.partial_depth,
             in_bits=in_bits,
             in_signed=in_signed,
             weight_bits=weight_bits,

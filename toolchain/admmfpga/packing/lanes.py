@@ -12,7 +12,9 @@ what the lanes' loads differ by, and, with relative indices, the dummies of long
 
 from __future__ import annotations
 
+import hashlib
 import heapq
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +87,40 @@ class LaneProgram:
         return len(self.weights)
 
 
+@dataclass(frozen=True)
+class LaneSchedule:
+    """What a program's mask alone decides; see `LaneProgram`."""
+
+    steps: int
+    emits: tuple[int, ...]
+    slots: int
+    partial_depth: int
+
+
+_schedules: OrderedDict[tuple[bytes, LaneLayout], LaneSchedule] = OrderedDict()
+"""The last ones, by hash of the mask: mapping asks for the same ones for every kind of PE and number of bits."""
+MOST_SCHEDULES = 1 << 13
+
+
+def lane_schedule(matrix: IntArray, layout: LaneLayout) -> LaneSchedule:
+    """The schedule of `lane_program(matrix, layout)`, without the program.
+
+    Args:
+        matrix: (rows, columns), as for `lane_program`; only which weights are zero counts.
+        layout: how to spread it.
+    """
+    mask = matrix != 0
+    key = hashlib.blake2b(np.packbits(mask), salt=str(mask.shape).encode()[:16]).digest(), layout
+    if key in _schedules:
+        _schedules.move_to_end(key)
+    else:
+        entries = _place(mask, layout)
+        _schedules[key] = LaneSchedule(entries.steps, entries.emits, entries.slots, entries.partial_depth(layout))
+        if len(_schedules) > MOST_SCHEDULES:
+            _schedules.popitem(last=False)
+    return _schedules[key]
+
+
 def lane_program(matrix: IntArray, layout: LaneLayout) -> LaneProgram:
     """Schedule a matrix.
 
@@ -94,33 +130,97 @@ def lane_program(matrix: IntArray, layout: LaneLayout) -> LaneProgram:
     """
     rows, columns = matrix.shape
     groups, lanes, height = layout.groups, layout.lanes, layout.height
-    assert rows % (groups * height) == 0, (matrix.shape, layout)
-    assert columns % layout.in_lanes == 0, (matrix.shape, layout)
-    blocks = rows // (groups * height)
+    found = _place(matrix != 0, layout)
+    blocks, steps = rows // (groups * height), found.steps
     grouped = matrix.reshape(blocks, groups, height, columns).transpose(1, 0, 3, 2)  # group, block, column, row
-    masks = grouped.any(axis=3)
-    lane_of, slot_of = _deal(masks.sum(axis=1), layout)
-    slots = int(slot_of.max(initial=0)) + 1
 
-    # Entries of all lanes, sorted by lane (of all groups), row block, slot.
+    weights = np.zeros((steps, groups * lanes, height), dtype=np.int64)
+    indices = np.zeros((steps, groups * lanes), dtype=np.int64)
+    last = np.zeros((steps, groups * lanes), dtype=bool)
+    if layout.index_format == "relative":
+        # All steps up to an entry since the one before are its dummies: the longest distance, weight zero.
+        busy = np.arange(steps)[:, None] < found.lengths
+        indices[busy] = (1 << layout.index_bits) - 1
+    last[found.position, found.lane] = found.ends
+    used = found.column >= 0
+    lane, block, slot, column = (each[used] for each in (found.lane, found.block, found.slot, found.column))
+    weights[found.position[used], lane] = grouped[lane // lanes, block, column]
+    bitmaps = np.zeros((blocks, groups * lanes, found.slots), dtype=np.int64)
+    if layout.index_format == "bitmap":
+        bitmaps[block, lane, slot] = 1
+    else:
+        indices[found.position, found.lane] = found.index
+    shape = (groups, lanes)
+    return LaneProgram(
+        layout,
+        found.slots,
+        weights.reshape(steps, *shape, height),
+        indices.reshape(steps, *shape),
+        last.reshape(steps, *shape),
+        bitmaps.reshape(blocks, *shape, found.slots),
+        found.lane_of,
+        found.slot_of,
+        found.emits,
+        found.partial_depth(layout),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Entries:
+    """Entries of all lanes, sorted by lane, row block, slot.
+
+    Attributes:
+        lane: of all groups.
+        column: of the matrix; -1: the lane has nothing in that row block.
+        index: slot number or distance.
+        ends: whether the entry ends its row block.
+        position: step.
+        lengths: steps of every lane.
+        finish: (lanes, row blocks) step in which a lane ends a row block.
+    """
+
+    lane: IntArray
+    block: IntArray
+    slot: IntArray
+    column: IntArray
+    index: IntArray
+    ends: npt.NDArray[np.bool_]
+    position: IntArray
+    lengths: IntArray
+    finish: IntArray
+    emits: tuple[int, ...]
+    steps: int
+    slots: int
+    lane_of: IntArray
+    slot_of: IntArray
+
+    def partial_depth(self, layout: LaneLayout) -> int:
+        """See `LaneProgram`."""
+        alone = layout.groups * layout.lanes == 1
+        return 0 if alone else _partial_depth(self.finish, list(self.emits), self.steps)
+
+
+def _place(mask: npt.NDArray[np.bool_], layout: LaneLayout) -> _Entries:
+    """Deal the entries of a mask (rows, columns) out to lanes and steps."""
+    rows, columns = mask.shape
+    groups, lanes, height = layout.groups, layout.lanes, layout.height
+    assert rows % (groups * height) == 0, (mask.shape, layout)
+    assert columns % layout.in_lanes == 0, (mask.shape, layout)
+    blocks = rows // (groups * height)
+    masks = mask.reshape(blocks, groups, height, columns).any(axis=2).transpose(1, 0, 2)  # group, block, column
+    lane_of, slot_of = _deal(masks.sum(axis=1), layout)
+
     group, block, column = np.nonzero(masks)
     lane, slot = group * lanes + lane_of[group, column], slot_of[group, column]
     # Where a lane has nothing in a row block, an entry of weight zero in slot 0.
     have = np.zeros((groups * lanes, blocks), dtype=bool)
     have[lane, block] = True
     empty_lane, empty_block = np.nonzero(~have)
-    values = np.concatenate([grouped[group, block, column], np.zeros((len(empty_lane), height), dtype=np.int64)])
-    order = np.lexsort(
-        (
-            np.concatenate([slot, np.zeros_like(empty_lane)]),
-            np.concatenate([block, empty_block]),
-            np.concatenate([lane, empty_lane]),
-        )
-    )
-    lane = np.concatenate([lane, empty_lane])[order]
-    block = np.concatenate([block, empty_block])[order]
-    slot = np.concatenate([slot, np.zeros_like(empty_lane)])[order]
-    values = values[order]
+    lane, block = np.concatenate([lane, empty_lane]), np.concatenate([block, empty_block])
+    slot = np.concatenate([slot, np.zeros_like(empty_lane)])
+    column = np.concatenate([column, np.full_like(empty_lane, -1)])
+    order = np.lexsort((slot, block, lane))
+    lane, block, slot, column = lane[order], block[order], slot[order], column[order]
 
     row = lane * blocks + block
     first = np.diff(row, prepend=-1) != 0
@@ -138,33 +238,9 @@ def lane_program(matrix: IntArray, layout: LaneLayout) -> LaneProgram:
     finish = position[ends].reshape(groups * lanes, blocks)
     emits = _emissions(finish.max(axis=0))
     steps = max(int(lengths.max()), emits[-1] + 1)
-
-    weights = np.zeros((steps, groups * lanes, height), dtype=np.int64)
-    indices = np.zeros((steps, groups * lanes), dtype=np.int64)
-    last = np.zeros((steps, groups * lanes), dtype=bool)
-    if layout.index_format == "relative":
-        # All steps up to an entry since the one before are its dummies: the longest distance, weight zero.
-        busy = np.arange(steps)[:, None] < lengths
-        indices[busy] = (1 << layout.index_bits) - 1
-    weights[position, lane], last[position, lane] = values, ends
-    bitmaps = np.zeros((blocks, groups * lanes, slots), dtype=np.int64)
-    if layout.index_format == "bitmap":
-        used = values.any(axis=1)
-        bitmaps[block[used], lane[used], slot[used]] = 1
-    else:
-        indices[position, lane] = index
-    shape = (groups, lanes)
-    return LaneProgram(
-        layout,
-        slots,
-        weights.reshape(steps, *shape, height),
-        indices.reshape(steps, *shape),
-        last.reshape(steps, *shape),
-        bitmaps.reshape(blocks, *shape, slots),
-        lane_of,
-        slot_of,
-        tuple(emits),
-        0 if groups * lanes == 1 else _partial_depth(finish, emits, steps),
+    slots = int(slot_of.max(initial=0)) + 1
+    return _Entries(
+        lane, block, slot, column, index, ends, position, lengths, finish, tuple(emits), steps, slots, lane_of, slot_of
     )
 
 

@@ -171,8 +171,16 @@ def _storage(layers: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def with_verification(report: dict[str, Any], verification: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The report with what `simulate` found, by implementation (reference, hls, rtl, hls_dpi)."""
-    return report | {"verification": report.get("verification", {}) | verification}
+    """The report with what `simulate` found, by implementation (reference, hls, rtl, hls_dpi).
+
+    Shares of slots with a weight, counted in the RTL, stand beside the schedule's in `layers`.
+    """
+    slots = verification.get("rtl", {}).get("weight_slots", {})
+    layers = [
+        layer | {"weight_slots_simulated": slots[layer["name"]]} if layer["name"] in slots else layer
+        for layer in report["layers"]
+    ]
+    return report | {"layers": layers, "verification": report.get("verification", {}) | verification}
 
 
 def with_synthesis(report: dict[str, Any], synthesis: dict[str, Any]) -> dict[str, Any]:

@@ -146,7 +146,12 @@ def format_verification(verification: dict[str, dict[str, Any]]) -> str:
         )
         for name, found in verification.items()
     ]
-    return "\n".join(format_table(header, rows))
+    lines = format_table(header, rows)
+    for name, found in verification.items():
+        if slots := found.get("weight_slots"):
+            shares = ", ".join(f"{layer} {100 * share:.1f} %" for layer, share in slots.items())
+            lines.append(f"{name}: slots of index-decoding PEs that carried a weight: {shares}")
+    return "\n".join(lines)
 
 
 def format_synthesis(parts: Mapping[str, tuple[Mapping[str, int], Mapping[str, int]]]) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from admmfpga.blocks import MatrixUnit
 from admmfpga.codegen.frames import Beats, from_beats, to_beats
 from admmfpga.codegen.rtl import TOP
+from admmfpga.mapping import Design
 from admmfpga.network import IntArray
 from admmfpga.network.reference import run
 from admmfpga.runtime.build import Build
@@ -36,6 +38,8 @@ class Outcome:
         expected_latency, expected_interval: from the blocks' closed forms, None where they do not apply.
         difference: where it first differs.
         protocol: what the cocotb bench found wrong.
+        weight_slots: by layer, share of an index-decoding PE's multiplier slots that carried a weight that is not zero.
+        idle_steps: PEs that took more or fewer steps than their schedule has, in words.
     """
 
     frames: int
@@ -47,11 +51,13 @@ class Outcome:
     expected_interval: int | None = None
     difference: Difference | None = None
     protocol: list[str] = field(default_factory=list)
+    weight_slots: dict[str, float] = field(default_factory=dict)
+    idle_steps: list[str] = field(default_factory=list)
 
     @property
     def problems(self) -> list[str]:
         """What is wrong, one line each."""
-        found = list(self.protocol)
+        found = [*self.protocol, *self.idle_steps]
         if self.mismatches:
             found.append(f"{self.mismatches} of {self.frames} frames differ; {self.difference}")
         if self.expected_latency is not None and self.latency_cycles != self.expected_latency:
@@ -69,7 +75,24 @@ class Outcome:
             "accuracy": None if self.accuracy is None else round(self.accuracy, 6),
             "latency_cycles": self.latency_cycles,
             "frame_interval_cycles": self.frame_interval_cycles,
+            **({"weight_slots": self.weight_slots} if self.weight_slots else {}),
         }
+
+    def count_slots(self, design: Design, seen: Mapping[str, tuple[int, int]]) -> None:
+        """Take over what a simulation counted.
+
+        Args:
+            seen: steps, and slots with a weight in them, by stage name.
+        """
+        for stage in design.stages:
+            if stage.name not in seen:
+                continue
+            assert isinstance(stage.block, MatrixUnit), stage.name
+            steps, weights = seen[stage.name]
+            planned = self.frames * stage.block.vectors * stage.block.vector_products // stage.block.multipliers
+            if steps != planned:
+                self.idle_steps.append(f"{stage.name} took {steps} steps, its schedule has {planned}")
+            self.weight_slots[stage.layer] = round(weights / max(1, steps * stage.block.multipliers), 6)
 
 
 @dataclass(eq=False)
@@ -125,6 +148,7 @@ class Simulation:
         outcome = self._compare(name, result.output)
         outcome.latency_cycles = result.latency
         outcome.frame_interval_cycles = result.frame_interval
+        outcome.count_slots(design, result.slots)
         if name == "rtl" and not stall_percent:
             outcome.expected_latency = design.timing.latency
             # A pipeline needs some frames to reach its steady state; the model knows when.

@@ -88,6 +88,7 @@ class Measured:
         output: (frames, beats) TDATA.
         first_in, first_out, last_out: cycle per frame.
         counters: the accelerator's own FRAMES_IN, FRAMES_OUT, LATENCY, INTERVAL, ERROR registers.
+        slots: of index-decoding PEs by stage name: steps, and multiplier slots in them with a weight that is not zero.
     """
 
     output: npt.NDArray[np.uint64]
@@ -95,6 +96,7 @@ class Measured:
     first_out: npt.NDArray[np.int64]
     last_out: npt.NDArray[np.int64]
     counters: dict[str, int]
+    slots: dict[str, tuple[int, int]]
 
     @property
     def latency(self) -> int:
@@ -159,7 +161,7 @@ class Verilated:
         """Build the model, unless it is there already for the same sources."""
         harness = resource_dir("hls_templates") / "sim" / "harness.cpp"
         files, arguments = sources(self.build, self.name)
-        arguments = [*arguments, "-CFLAGS", f"-I{(self.build / 'driver').resolve()} -O2"]
+        arguments = [*arguments, "+define+ADMMFPGA_SLOTS", "-CFLAGS", f"-I{(self.build / 'driver').resolve()} -O2"]
         if self.trace:
             arguments.append("+define+ADMMFPGA_TRACE")
         stamp = _stamp([harness, *files], arguments)
@@ -198,6 +200,8 @@ class Verilated:
         link_memories(self.build, self.run_folder)
         if self.trace:
             self.trace_folder.mkdir(exist_ok=True)
+        slots = self.run_folder / "slots.txt"
+        slots.unlink(missing_ok=True)
         source, output, times = (self.run_folder / f"harness.{n}" for n in ("input", "output", "times"))
         source.write_bytes(np.ascontiguousarray(beats).astype("<u8").tobytes())
 
@@ -225,7 +229,17 @@ class Verilated:
             first_out=per_frame[:, 1],
             last_out=per_frame[:, 2],
             counters=dict(zip(names, (int(v) for v in seen[3 * frames :]), strict=True)),
+            slots=_slots(slots.read_text() if slots.is_file() else ""),
         )
+
+
+def _slots(text: str) -> dict[str, tuple[int, int]]:
+    """Lines of a module's path, steps, and slots with weights."""
+    found = {}
+    for line in text.splitlines():
+        path, steps, weights = line.split()
+        found[path.rpartition(".")[2].removesuffix("_i")] = int(steps), int(weights)
+    return found
 
 
 class _Harness(Runner):

@@ -110,7 +110,7 @@ def lane_schedule(matrix: IntArray, layout: LaneLayout) -> LaneSchedule:
         layout: how to spread it.
     """
     mask = matrix != 0
-    key = hashlib.blake2b(np.packbits(mask), salt=str(mask.shape).encode()[:16]).digest(), layout
+    key = hashlib.blake2b(np.packbits(mask).tobytes(), salt=str(mask.shape).encode()[:16]).digest(), layout
     if key in _schedules:
         _schedules.move_to_end(key)
     else:
@@ -207,7 +207,7 @@ def _place(mask: npt.NDArray[np.bool_], layout: LaneLayout) -> _Entries:
     assert rows % (groups * height) == 0, (mask.shape, layout)
     assert columns % layout.in_lanes == 0, (mask.shape, layout)
     blocks = rows // (groups * height)
-    masks = mask.reshape(blocks, groups, height, columns).any(axis=2).transpose(1, 0, 2)  # group, block, column
+    masks = np.swapaxes(mask.reshape(blocks, groups, height, columns).any(axis=2), 0, 1)  # group, block, column
     lane_of, slot_of = _deal(masks.sum(axis=1), layout)
 
     group, block, column = np.nonzero(masks)

@@ -1,0 +1,174 @@
+"""Runs a program as the engine does, from nothing but its bytes: the semantics of every command."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+
+from admmfpga.engine.program import (
+    CLEAR,
+    COMPUTE,
+    DEPTHWISE,
+    DRAIN,
+    MATRIX,
+    MAXIMUM,
+    SIGNED,
+    STORE,
+    TRANSFER,
+    TRANSFER_BYTES,
+    Bytes,
+    decode,
+    weight_words,
+)
+from admmfpga.engine.schedule import Program
+from admmfpga.engine.shape import HEADER_BYTES, PARAMETER_BYTES, EngineShape
+from admmfpga.network import IntArray, IntType, Requantization
+
+
+def run_program(program: Program, frames: IntArray, *, rng: random.Random | None = None) -> IntArray:
+    """Outputs of a batch of frames.
+
+    Args:
+        frames: (N, *input shape) codes.
+        rng: chooses between a command and a transfer wherever both may run; without it transfers go first.
+    """
+    stream, transfers = program.stream(), program.transfer_list()
+    results = []
+    for frame in frames:
+        dram = np.zeros(program.dram_bytes, dtype=np.uint8)
+        data = program.frame_bytes(frame)
+        dram[program.input_address : program.input_address + len(data)] = data
+        run_bytes(program.shape, stream, transfers, dram, rng=rng)
+        output = dram[program.output_address : program.output_address + program.output_bytes]
+        results.append(program.result(output))
+    return np.stack(results)
+
+
+def run_bytes(
+    shape: EngineShape, stream: Bytes, transfers: Bytes, dram: Bytes, *, rng: random.Random | None = None
+) -> None:
+    """Run a program; `dram` is changed in place."""
+    engine = _Engine(shape, stream, transfers, dram)
+    while not engine.complete:
+        choices = [
+            step
+            for ready, step in ((engine.transfer_ready, engine.transfer), (engine.command_ready, engine.command))
+            if ready()
+        ]
+        assert choices, "the program deadlocks"
+        (choices[0] if rng is None else rng.choice(choices))()
+
+
+@dataclass(eq=False)
+class _Engine:
+    shape: EngineShape
+    stream: Bytes
+    transfers: Bytes
+    dram: Bytes
+
+    def __post_init__(self) -> None:
+        # Words that nothing has written are not zero, so that nobody relies on it.
+        self.scratchpad = np.full((self.shape.scratchpad, self.shape.simd), 0xA5, dtype=np.uint8)
+        self.accumulators = np.zeros((self.shape.positions, self.shape.pe), dtype=np.int64)
+        self.at = self.transfers_done = self.commands_done = 0
+        self._next_command()
+
+    @property
+    def complete(self) -> bool:
+        return self.at >= len(self.stream) and self.transfers_done * TRANSFER_BYTES >= len(self.transfers)
+
+    # --- Transfers.
+
+    def transfer_ready(self) -> bool:
+        at = self.transfers_done * TRANSFER_BYTES
+        if at >= len(self.transfers):
+            return False
+        self.moving = decode(self.transfers[at:], TRANSFER)
+        return self.commands_done >= self.moving["wait_commands"]
+
+    def transfer(self) -> None:
+        d = self.moving
+        width = self.shape.simd
+        for piece in range(d["count"]):
+            word, address = d["word"] + piece * d["word_pitch"], d["address"] + piece * d["pitch"]
+            words = self.scratchpad[word : word + d["length"]]
+            data = self.dram[address : address + d["length"] * width].reshape(-1, width)
+            if d["flags"] & STORE:
+                data[:] = words
+            else:
+                words[:] = data
+        self.transfers_done += 1
+
+    # --- Commands.
+
+    def _next_command(self) -> None:
+        if self.at < len(self.stream):
+            self.fields = decode(self.stream[self.at :], COMPUTE)
+
+    def command_ready(self) -> bool:
+        if self.at >= len(self.stream):
+            return False
+        d = self.fields
+        return self.transfers_done >= d["wait_transfers"] and self.commands_done >= d["wait_commands"]
+
+    def command(self) -> None:
+        d, shape = self.fields, self.shape
+        parameters = self.stream[self.at + HEADER_BYTES : self.at + HEADER_BYTES + PARAMETER_BYTES * shape.pe]
+        bias, multiplier = parameters.view("<i4").astype(np.int64).reshape(-1, 2).T
+        start = self.at + shape.header_words * shape.word_bytes
+        end = start + weight_words(shape, d) * shape.word_bytes
+        taps = self._taps()
+        positions = len(taps)
+        kind, lanes = d["flags"] & 3, shape.simd
+        weights = self.stream[start:end].view(np.int8)
+        steps = taps.shape[1]
+        if kind == MATRIX:
+            matrix = weights.reshape(steps, shape.pe, lanes).transpose(0, 2, 1).reshape(-1, shape.pe)
+            sums = np.rint(taps.reshape(positions, -1).astype(np.float64) @ matrix.astype(np.float64)).astype(np.int64)
+            lanes = shape.pe
+        elif kind == DEPTHWISE:
+            factors = weights.reshape(-1, lanes)[:steps].astype(np.int64)
+            sums = (taps * factors).sum(axis=1)
+        elif kind == MAXIMUM:
+            sums = taps.max(axis=1)
+        else:
+            sums = taps.sum(axis=1) * d["factor"]
+        before = self.accumulators[:positions, :lanes]
+        if not d["flags"] & CLEAR:
+            sums = np.maximum(before, sums) if kind == MAXIMUM else before + sums
+        before[:] = (sums + (1 << 31)) % (1 << 32) - (1 << 31)
+        if d["flags"] & DRAIN:
+            self._drain(bias, multiplier)
+        self.at = end
+        self.commands_done += 1
+        self._next_command()
+
+    def _taps(self) -> IntArray:
+        """(positions, steps, simd) codes."""
+        d = self.fields
+        plane, row, column, y, x = np.ix_(
+            *(np.arange(d[n]) for n in ("planes", "kernel_rows", "kernel_columns", "rows", "columns"))
+        )
+        at_y = d["y"] + y * d["y_step"] + row * d["kernel_y_step"]
+        at_x = d["x"] + x * d["column_step"] + column * d["kernel_column_step"]
+        offset = (d["row"] + y * d["row_step"] + row * d["kernel_row_step"]) % d["ring"]
+        inside = (at_y >= 0) & (at_y < d["height"]) & (at_x >= 0) & (at_x < d["width"])
+        address = np.where(inside, d["base"] + plane * d["plane"] + offset + at_x, 0)
+        codes = self.scratchpad[address]
+        codes[~np.broadcast_to(inside, address.shape)] = d["pad_value"]
+        signed = codes.view(np.int8) if d["flags"] & SIGNED else codes
+        steps = d["planes"] * d["kernel_rows"] * d["kernel_columns"]
+        return signed.astype(np.int64).reshape(steps, -1, self.shape.simd).transpose(1, 0, 2)
+
+    def _drain(self, bias: IntArray, multiplier: IntArray) -> None:
+        d, simd = self.fields, self.shape.simd
+        positions = d["rows"] * d["columns"]
+        whole = IntType(9, signed=True)
+        rule = Requantization(bias, multiplier, d["shift"], d["zero_point"], d["low"], d["high"], whole)
+        codes = (rule.apply(self.accumulators[:positions]) & 0xFF).astype(np.uint8)
+        row, column = np.divmod(np.arange(positions), d["columns"])
+        for plane in range(d["out_words"]):
+            address = d["out_base"] + plane * d["out_plane"] + row * d["out_pitch"] + column
+            self.scratchpad[address] = codes[:, plane * simd : (plane + 1) * simd]

@@ -71,8 +71,14 @@ def instance(name: str, case: Case, ports: Mapping[str, str], memories: Mapping[
     """
     parameters = case.block.rtl_parameters() | {key: f'"{file}"' for key, file in memories.items()}
     connections = {"clk": "clk", "rst": "rst"} | {port: f"{name}_{ours}" for ours, port in ports.items()}
+    chain = ""
+    if case.block.loads:
+        # Constant blocks have an end of the chain to themselves.
+        links = (f"{name}_load_in", f"{name}_load_out") if case.block.reloadable else ("11'd0", f"{name}_unused_load")
+        connections |= dict(zip(("load_in", "load_out"), links, strict=True))
+        chain = "" if case.block.reloadable else f"  wire [10:0] {name}_unused_load;\n"
     return (
-        f"  {case.block.stem} #({', '.join(f'.{key}({value})' for key, value in parameters.items())}) {name}_i\n"
+        f"{chain}  {case.block.stem} #({', '.join(f'.{key}({value})' for key, value in parameters.items())}) {name}_i\n"
         f"      ({', '.join(f'.{port}({net})' for port, net in connections.items())});\n"
     )
 
@@ -85,6 +91,14 @@ def wrapper(cases: Mapping[str, Case], ports: Mapping[str, str], instances: Iter
         for ours in ports:
             kind = "input " if ours in INPUTS else "output"
             lines.append(f"  {kind} wire [{widths.get(ours, 1) - 1}:0] {name}_{ours}")
+    chain = [name for name, case in cases.items() if case.block.reloadable]
+    if chain:
+        lines += ["  input wire [10:0] load", "  output wire [10:0] loaded"]
+        ends = ["load", *(f"{name}_load_out" for name in chain)]
+        links = [
+            f"  wire [10:0] {name}_load_out, {name}_load_in = {end};\n" for name, end in zip(chain, ends, strict=False)
+        ]
+        instances = [*links, *instances, f"  assign loaded = {ends[-1]};\n"]
     header = f"`default_nettype none\nmodule {WRAPPER} (\n" + ",\n".join(lines) + "\n);\n"
     return header + "\n".join(instances) + "endmodule\n`default_nettype wire\n"
 

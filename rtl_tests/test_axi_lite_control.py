@@ -1,9 +1,11 @@
 """axi_lite_control: AXI4-Lite protocol, ap_ctrl_hs semantics, interrupts, counters."""
 
 import itertools
+import os
 import random
 
 import cocotb
+import pytest
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, Combine, RisingEdge, with_timeout
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
@@ -12,6 +14,7 @@ import bench
 from admmfpga.blocks.registers import ADDRESS_BITS, MAGIC, REGISTERS
 
 MODEL = 0xC0FFEE42
+RELOADABLE = os.environ.get("ADMMFPGA_RELOADABLE") == "1"
 OFFSET = {register.name: register.offset for register in REGISTERS}
 BIT = {f"{register.name}.{field.name}": 1 << field.bit for register in REGISTERS for field in register.fields}
 PULSES = ("beat_taken", "frame_taken", "tlast_error", "frame_given", "first_given")
@@ -31,7 +34,7 @@ class TB:
         self.read_cycles = []  # of the address handshakes
         self.answers = []  # cycles in which BVALID rose, the cycle after the write
         self.taken = []  # cycles of frame_taken
-        for name in (*PULSES, *STREAMS):
+        for name in (*PULSES, *STREAMS, "loaded"):
             getattr(dut, name).value = 0
         cocotb.start_soon(self._count())
 
@@ -91,12 +94,14 @@ async def map_and_errors(dut):
     """Constants, reset values; unknown addresses answer SLVERR both ways, read-only registers ignore writes."""
     tb = TB(dut)
     await tb.reset()
-    known = {register.offset for register in REGISTERS}
+    known = {register.offset for register in REGISTERS if RELOADABLE or not register.reloadable}
     for address in range(0, 1 << ADDRESS_BITS, 4):
         read = await tb.master.read(address, 4)
         write = await tb.master.write(address, b"\0\0\0\0")
         expected = AxiResp.OKAY if address in known else AxiResp.SLVERR
-        assert read.resp == write.resp == expected, hex(address)
+        assert read.resp == expected, hex(address)
+        # No weights are taken before LOAD.HOLD is set.
+        assert write.resp == (AxiResp.SLVERR if address == OFFSET["LOAD_DATA"] else expected), hex(address)
         if address not in known:
             assert read.data == b"\0\0\0\0"
     await tb.write("ID", 0xFFFFFFFF)
@@ -104,11 +109,13 @@ async def map_and_errors(dut):
     assert await tb.read("ID") == MAGIC
     assert await tb.read("MODEL") == MODEL
     assert await tb.read("CONTROL") == IDLE
+    assert await tb.read("ERROR") == (BIT["ERROR.LOAD"] if RELOADABLE else 0)
+    await tb.write("ERROR", BIT["ERROR.LOAD"])
     for name in ("GIER", "IER", "ISR", "ERROR", "FRAMES_IN", "FRAMES_OUT", "LATENCY", "INTERVAL"):
         assert await tb.read(name) == 0, name
     # Nothing of this started anything, and an unknown address is not taken for the one it looks like.
-    await tb.master.write(0x40 + OFFSET["CONTROL"], b"\xff\xff\xff\xff")
-    await tb.master.write(0x40 + OFFSET["IER"], b"\xff\xff\xff\xff")
+    await tb.master.write(0x80 + OFFSET["CONTROL"], b"\xff\xff\xff\xff")
+    await tb.master.write(0x80 + OFFSET["IER"], b"\xff\xff\xff\xff")
     assert await tb.read("CONTROL") == IDLE
     assert await tb.read("IER") == 0
 
@@ -408,13 +415,81 @@ async def no_handshake_in_reset(dut):
         assert not dut.start.value
 
 
-def test_axi_lite_control():
-    folder = bench.SIM_BUILD / "test_axi_lite_control"
+@cocotb.test(skip=not RELOADABLE)
+async def load(dut):
+    """Bytes leave in order and only while frames are kept out; words are counted; WEIGHTS tells what is loaded."""
+    tb = TB(dut)
+    await tb.reset()
+    chain = []
+
+    async def watch():
+        while True:
+            await RisingEdge(dut.clk)
+            link = int(dut.load.value)
+            if link & 0x300:
+                chain.append(link)
+
+    cocotb.start_soon(watch())
+    assert await tb.read("WEIGHTS") == MODEL
+    hold, ready = BIT["LOAD.HOLD"], BIT["LOAD.READY"]
+    # A frame is inside: HOLD keeps the next one out at once, READY comes when the result has left.
+    await tb.write("CONTROL", STARTED | BIT["CONTROL.AUTO_RESTART"])
+    await tb.frame_in()
+    assert dut.start.value
+    await tb.pulse("beat_taken")
+    await tb.write("LOAD", hold)
+    assert not dut.start.value
+    for step in ("beat_taken", "frame_taken"), ("frame_given",), ("frame_given",):
+        assert await tb.read("LOAD") == hold
+        refused = await tb.master.write(OFFSET["LOAD_DATA"], b"\1\2\3\4")
+        assert refused.resp == AxiResp.SLVERR
+        await tb.pulse(*step)
+    assert await tb.read("LOAD") == hold | ready
+    assert await tb.read("ERROR") == BIT["ERROR.LOAD"]
+    assert await tb.read("WEIGHTS") == MODEL, "what was refused changed nothing"
+    await tb.write("ERROR", BIT["ERROR.LOAD"])
+    assert await tb.read("ERROR") == 0
+    assert chain == [0x200], "setting HOLD begins, and nothing else was sent"
+    # Back to back, and under pauses; only bytes whose strobes are set.
+    for seed in range(2):
+        chain.clear()
+        tb.pause(seed, 0.4 * seed)
+        await tb.write("LOAD", hold)
+        data = bytes(random.Random(seed).randrange(256) for _ in range(50))
+        await tb.master.write(OFFSET["LOAD_DATA"], data[:4])
+        assert await tb.read("WEIGHTS") == 0
+        tasks = [tb.master.write(OFFSET["LOAD_DATA"], data[at : at + 4]) for at in range(4, 50, 4)]
+        for task in tasks:
+            assert (await task).resp == AxiResp.OKAY
+        await tb.write("WEIGHTS", 0x12345678 + seed)
+        assert chain == [0x200, *(0x100 | byte for byte in data)]
+        assert await tb.read("WEIGHTS") == 0x12345678 + seed
+        dut.loaded.value = 0x400
+        await ClockCycles(dut.clk, 3 + seed)
+        dut.loaded.value = 0x2FF
+        await ClockCycles(dut.clk, 2)
+        assert await tb.read("LOAD_WORDS") == 3 + seed
+    await tb.write("LOAD", 0)
+    assert dut.start.value
+    # The memories outlive a reset, and so does what they hold.
+    await tb.reset()
+    assert await tb.read("WEIGHTS") == 0x12345679
+    assert await tb.read("LOAD") == 0
+    assert await tb.read("LOAD_WORDS") == 0
+    await tb.write("WEIGHTS", MODEL)
+
+
+@pytest.mark.parametrize("reloadable", [False, True])
+def test_axi_lite_control(reloadable, monkeypatch):
+    monkeypatch.setenv("ADMMFPGA_RELOADABLE", str(int(reloadable)))
+    if not reloadable:
+        monkeypatch.setenv("COCOTB_TEST_FILTER", "map_and_errors")
+    folder = bench.SIM_BUILD / f"test_axi_lite_control{'_reloadable' if reloadable else ''}"
     folder.mkdir(parents=True, exist_ok=True)
     bench.run(
         "test_axi_lite_control",
         top="axi_lite_control",
         sources=[*bench.register_package(folder), bench.rtl_folder() / "axi_lite_control.sv"],
         folder=folder,
-        arguments=[f"-GMODEL_HASH=32'h{MODEL:08x}"],
+        arguments=[f"-GMODEL_HASH=32'h{MODEL:08x}", f"-GRELOADABLE={int(reloadable)}"],
     )

@@ -4,6 +4,11 @@
 // clears when a frame's last input beat is taken, unless AUTO_RESTART is set; AP_DONE and AP_READY clear on read; ISR bits
 // are set by enabled events and toggle on write. An event in the cycle of a clearing access wins.
 //
+// Where RELOADABLE is 1, LOAD_DATA sends bytes into the chain of the memories that hold weights (see `loader`), a byte a
+// cycle, while LOAD.HOLD keeps frames out and none is inside; otherwise the write answers SLVERR and does nothing but
+// raise ERROR.LOAD. WEIGHTS is not reset, since the memories are not: it is zero from the first byte of new weights until
+// it is written again. Where RELOADABLE is 0, these registers do not exist.
+//
 // Addresses count in whole words. Those of no register answer SLVERR and do nothing; writes to read-only registers answer
 // OKAY and do nothing.
 `default_nettype none
@@ -12,7 +17,9 @@ module axi_lite_control
   import admmfpga_registers::*;
 #(
     // First 32 bits of the model's SHA-256.
-    parameter bit [31:0] MODEL_HASH = 32'h0
+    parameter bit [31:0] MODEL_HASH = 32'h0,
+    // 1: weights can be loaded.
+    parameter int RELOADABLE = 0
 ) (
     input  wire                     clk,
     input  wire                     rst,
@@ -51,7 +58,10 @@ module axi_lite_control
     input  wire                     s_axis_tvalid,
     input  wire                     s_axis_tready,
     input  wire                     m_axis_tvalid,
-    input  wire                     m_axis_tready
+    input  wire                     m_axis_tready,
+    // Begin and end of the chain of memories.
+    output wire  [            10:0] load,
+    input  wire  [            10:0] loaded
 );
 
   localparam bit [1:0] OKAY = 2'b00;
@@ -68,8 +78,10 @@ module axi_lite_control
   logic awaddr_held, wdata_held;
   logic [ADDRESS_BITS-1:0] write_address;
   logic [31:0] write_data, write_mask;
-  wire write = awaddr_held && wdata_held && (!s_axi_bvalid || s_axi_bready);
+  wire load_busy;  // bytes of the last LOAD_DATA are waiting
+  wire write = awaddr_held && wdata_held && (!s_axi_bvalid || s_axi_bready) && !load_busy;
   logic write_known;
+  wire write_refused;
 
   assign s_axi_awready = !awaddr_held && !rst;
   assign s_axi_wready  = !wdata_held && !rst;
@@ -79,7 +91,7 @@ module axi_lite_control
       awaddr_held <= 1'b0;
       wdata_held <= 1'b0;
       s_axi_bvalid <= 1'b1;
-      s_axi_bresp <= write_known ? OKAY : SLVERR;
+      s_axi_bresp <= write_known && !write_refused ? OKAY : SLVERR;
     end else if (s_axi_bready) begin
       s_axi_bvalid <= 1'b0;
     end
@@ -132,7 +144,8 @@ module axi_lite_control
   wire write_error = write && write_address == ERROR;
   wire ap_idle;
 
-  assign start = ap_start;
+  wire hold;
+  assign start = ap_start && !hold;
 
   always_ff @(posedge clk) begin
     if (write_control && ones[CONTROL_AP_START]) ap_start <= 1'b1;
@@ -217,6 +230,71 @@ module axi_lite_control
     end
   end
 
+  // --- Loading.
+
+  wire load_ready, load_seen;
+  wire [31:0] load_words, weights;
+
+  if (RELOADABLE != 0) begin : g_load
+    logic held, seen;
+    logic [31:0] words;
+    logic [31:0] model;  // whose weights the memories hold
+    initial model = MODEL_HASH;
+    logic begins;
+    logic [3:0] strobes;  // of the bytes that wait, the next one lowest
+    logic [31:0] bytes;
+    wire write_load = write && write_address == LOAD && write_mask[LOAD_HOLD];
+    wire write_bytes = write && write_address == LOAD_DATA;
+    wire written = loaded[10];
+    wire unused_rest = &{loaded[9:0]};
+
+    assign hold = held;
+    assign load_ready = held && empty;
+    assign write_refused = write_bytes && !load_ready;
+    assign load_busy = strobes != '0;
+    assign load = {1'b0, begins, strobes[0], bytes[7:0]};
+    assign load_seen = seen;
+    assign load_words = words;
+    assign weights = model;
+
+    always_ff @(posedge clk) begin
+      if (write_load) held <= write_data[LOAD_HOLD];
+      begins <= write_load && write_data[LOAD_HOLD];
+      words <= begins ? '0 : words + 32'(written);
+
+      strobes <= strobes >> 1;
+      bytes <= bytes >> 8;
+      if (write_bytes && load_ready) begin
+        strobes <= {write_mask[24], write_mask[16], write_mask[8], write_mask[0]};
+        bytes <= write_data;
+        model <= '0;
+      end else if (write && write_address == WEIGHTS) begin
+        model <= model & ~write_mask | ones;
+      end
+
+      if (write_refused) seen <= 1'b1;
+      else if (write_error && ones[ERROR_LOAD]) seen <= 1'b0;
+
+      if (rst) begin
+        held <= 1'b0;
+        begins <= 1'b0;
+        strobes <= '0;
+        words <= '0;
+        seen <= 1'b0;
+      end
+    end
+  end else begin : g_constant
+    assign hold = 1'b0;
+    assign load_ready = 1'b0;
+    assign write_refused = 1'b0;
+    assign load_busy = 1'b0;
+    assign load = '0;
+    assign load_seen = 1'b0;
+    assign load_words = '0;
+    assign weights = '0;
+    wire unused_load = &{loaded, load_ready, load_seen, load_words, weights};
+  end
+
   // --- The map.
 
   always_comb begin
@@ -241,7 +319,10 @@ module axi_lite_control
       end
       ID: read_data = ID_VALUE;
       MODEL: read_data = MODEL_HASH;
-      ERROR: read_data[ERROR_TLAST] = tlast_seen;
+      ERROR: begin
+        read_data[ERROR_TLAST] = tlast_seen;
+        read_data[ERROR_LOAD]  = load_seen;
+      end
       FRAMES_IN: read_data = frames_in;
       FRAMES_OUT: read_data = frames_out;
       LATENCY: read_data = latency;
@@ -249,6 +330,20 @@ module axi_lite_control
       INPUT_STALLS: read_data = input_stalls;
       OUTPUT_STALLS: read_data = output_stalls;
       CYCLES: read_data = cycles;
+      LOAD: begin
+        read_known = RELOADABLE != 0;
+        read_data[LOAD_HOLD]  = hold;
+        read_data[LOAD_READY] = load_ready;
+      end
+      LOAD_DATA: read_known = RELOADABLE != 0;
+      LOAD_WORDS: begin
+        read_known = RELOADABLE != 0;
+        read_data  = load_words;
+      end
+      WEIGHTS: begin
+        read_known = RELOADABLE != 0;
+        read_data  = weights;
+      end
       default: read_known = 1'b0;
     endcase
   end
@@ -258,6 +353,7 @@ module axi_lite_control
       CONTROL, GIER, IER, ISR, ID, MODEL, ERROR, FRAMES_IN, FRAMES_OUT, LATENCY, INTERVAL, INPUT_STALLS, OUTPUT_STALLS,
       CYCLES:
       write_known = 1'b1;
+      LOAD, LOAD_DATA, LOAD_WORDS, WEIGHTS: write_known = RELOADABLE != 0;
       default: write_known = 1'b0;
     endcase
   end

@@ -39,6 +39,8 @@ module csr_pe #(
     // Program, and destinations of arriving activations, in block RAM or in LUTs.
     parameter int WEIGHT_BLOCK_RAM = 0,
     parameter int WRITE_BLOCK_RAM = 0,
+    // 1: memories (but EMITS) take new contents from the load chain; 0: they are constant and the chain goes past.
+    parameter int RELOADABLE = 0,
     // Output FIFO.
     parameter int OUT_DEPTH = 2,
     parameter int OUT_BLOCK_RAM = 0,
@@ -53,6 +55,9 @@ module csr_pe #(
 ) (
     input  wire                              clk,
     input  wire                              rst,
+    // The chain that brings new weights, see `loader`: weights, destinations, then indices or bitmaps.
+    input  wire  [                     10:0] load_in,
+    output wire  [                     10:0] load_out,
     input  wire                              in_valid,
     output wire                              in_ready,
     input  wire  [     IN_LANES*IN_BITS-1:0] in_data,
@@ -172,13 +177,19 @@ module csr_pe #(
     write_data <= in_data;
   end
 
-  rom #(
+  wire [10:0] load_writes, load_indices;
+
+  weight_memory #(
       .WIDTH(GROUPS * IN_LANES * WRITE_BITS),
       .DEPTH(LOAD_BEATS),
       .BLOCK_RAM(WRITE_BLOCK_RAM),
+      .RELOADABLE(RELOADABLE),
       .CONTENTS(WRITES)
   ) writes_i (
       .clk(clk),
+      .rst(rst),
+      .load_in(load_writes),
+      .load_out(load_indices),
       .read(load),
       .address(beat),
       .data(destinations)
@@ -197,11 +208,14 @@ module csr_pe #(
       .INDEX_FORMAT(INDEX_FORMAT),
       .INDEX_BITS(INDEX_BITS),
       .BLOCK_RAM(WEIGHT_BLOCK_RAM),
+      .RELOADABLE(RELOADABLE),
       .INDICES(INDICES),
       .BITMAPS(BITMAPS)
   ) index_decoder_i (
       .clk(clk),
       .rst(rst),
+      .load_in(load_indices),
+      .load_out(load_out),
       .issue(issue),
       .step(step),
       .slots(slots),
@@ -209,13 +223,17 @@ module csr_pe #(
   );
 
   wire [ALL_LANES*HEIGHT*WEIGHT_BITS-1:0] weights;
-  rom #(
+  weight_memory #(
       .WIDTH(ALL_LANES * HEIGHT * WEIGHT_BITS),
       .DEPTH(STEPS),
       .BLOCK_RAM(WEIGHT_BLOCK_RAM),
+      .RELOADABLE(RELOADABLE),
       .CONTENTS(WEIGHTS)
   ) weights_i (
       .clk(clk),
+      .rst(rst),
+      .load_in(load_in),
+      .load_out(load_writes),
       .read(valid[1]),
       .address(steps[1]),
       .data(weights)

@@ -26,6 +26,8 @@ module dense_pe #(
     parameter int USE_DSP = 1,
     // Weights in block RAM or in LUTs.
     parameter int WEIGHT_BLOCK_RAM = 0,
+    // 1: memories take new contents from the load chain; 0: they are constant and the chain goes past.
+    parameter int RELOADABLE = 0,
     // Output FIFO.
     parameter int OUT_DEPTH = 2,
     parameter int OUT_BLOCK_RAM = 0,
@@ -34,6 +36,9 @@ module dense_pe #(
 ) (
     input  wire                     clk,
     input  wire                     rst,
+    // The chain that brings new weights, see `loader`.
+    input  wire  [            10:0] load_in,
+    output wire  [            10:0] load_out,
     input  wire                     in_valid,
     output wire                     in_ready,
     input  wire  [SIMD*IN_BITS-1:0] in_data,
@@ -102,13 +107,17 @@ module dense_pe #(
 
   wire [PE*SIMD*WEIGHT_BITS-1:0] weights;
 
-  rom #(
+  weight_memory #(
       .WIDTH(PE * SIMD * WEIGHT_BITS),
       .DEPTH(WEIGHT_DEPTH),
       .BLOCK_RAM(WEIGHT_BLOCK_RAM),
+      .RELOADABLE(RELOADABLE),
       .CONTENTS(WEIGHTS)
-  ) rom_i (
+  ) weights_i (
       .clk(clk),
+      .rst(rst),
+      .load_in(load_in),
+      .load_out(load_out),
       .read(issue),
       .address(address),
       .data(weights)

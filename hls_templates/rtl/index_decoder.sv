@@ -11,6 +11,8 @@ module index_decoder #(
     parameter int INDEX_FORMAT = 0,
     parameter int INDEX_BITS = 1,
     parameter int BLOCK_RAM = 0,
+    // 1: indices or bitmaps come from the load chain; 0: they are constant and the chain goes past.
+    parameter int RELOADABLE = 0,
     parameter INDICES = "",
     parameter BITMAPS = "",
     localparam int STEP_BITS = STEPS > 1 ? $clog2(STEPS) : 1,
@@ -18,6 +20,9 @@ module index_decoder #(
 ) (
     input  wire                        clk,
     input  wire                        rst,
+    // See `loader`.
+    input  wire  [               10:0] load_in,
+    output wire  [               10:0] load_out,
     input  wire                        issue,
     input  wire  [      STEP_BITS-1:0] step,
     output logic [LANES*SLOT_BITS-1:0] slots,
@@ -32,6 +37,31 @@ module index_decoder #(
 
   if (INDEX_FORMAT == 2) begin : g_bitmap
     localparam int BLOCK_BITS = ROW_BLOCKS > 1 ? $clog2(ROW_BLOCKS) : 1;
+
+    // One loader for all lanes' memories, which hold the same and are read at different row blocks.
+    wire write;
+    wire [BLOCK_BITS-1:0] write_address;
+    wire [LANES*SLOTS-1:0] write_data;
+    if (RELOADABLE != 0) begin : g_loader
+      loader #(
+          .WIDTH(LANES * SLOTS),
+          .DEPTH(ROW_BLOCKS)
+      ) loader_i (
+          .clk(clk),
+          .rst(rst),
+          .load_in(load_in),
+          .load_out(load_out),
+          .write(write),
+          .write_address(write_address),
+          .write_data(write_data)
+      );
+    end else begin : g_constant
+      assign load_out = load_in;
+      assign write = 1'b0;
+      assign write_address = '0;
+      assign write_data = '0;
+      wire unused_write = &{write, write_address, write_data};
+    end
 
     for (genvar lane = 0; lane < LANES; lane++) begin : g_lane
       // The row block's bits are read when the one before has ended; of a vector that has ended, those of the next one's
@@ -52,17 +82,36 @@ module index_decoder #(
       wire advance = issued && last;
       wire [BLOCK_BITS-1:0] next = rst || advance && last_block ? '0 : row_block + BLOCK_BITS'(advance);
 
-      rom #(
-          .WIDTH(LANES * SLOTS),
-          .DEPTH(ROW_BLOCKS),
-          .BLOCK_RAM(0),
-          .CONTENTS(BITMAPS)
-      ) bitmaps_i (
-          .clk(clk),
-          .read(1'b1),
-          .address(next),
-          .data(word)
-      );
+      // Read in every cycle: a new word is there when the first frame after it comes.
+      if (RELOADABLE != 0) begin : g_bitmap_ram
+        ram #(
+            .WIDTH(LANES * SLOTS),
+            .DEPTH(ROW_BLOCKS),
+            .BLOCK_RAM(0),
+            .CLEARED(2),
+            .CONTENTS(BITMAPS)
+        ) bitmaps_i (
+            .clk(clk),
+            .write(write),
+            .write_address(write_address),
+            .write_data(write_data),
+            .read(1'b1),
+            .read_address(next),
+            .read_data(word)
+        );
+      end else begin : g_bitmap_rom
+        rom #(
+            .WIDTH(LANES * SLOTS),
+            .DEPTH(ROW_BLOCKS),
+            .BLOCK_RAM(0),
+            .CONTENTS(BITMAPS)
+        ) bitmaps_i (
+            .clk(clk),
+            .read(1'b1),
+            .address(next),
+            .data(word)
+        );
+      end
 
       logic [SLOT_BITS-1:0] slot;
       always_comb begin
@@ -88,13 +137,17 @@ module index_decoder #(
   end else begin : g_index
     localparam int ENTRY_BITS = INDEX_BITS + 1;
     wire [LANES*ENTRY_BITS-1:0] entries;
-    rom #(
+    weight_memory #(
         .WIDTH(LANES * ENTRY_BITS),
         .DEPTH(STEPS),
         .BLOCK_RAM(BLOCK_RAM),
+        .RELOADABLE(RELOADABLE),
         .CONTENTS(INDICES)
     ) indices_i (
         .clk(clk),
+        .rst(rst),
+        .load_in(load_in),
+        .load_out(load_out),
         .read(issue),
         .address(step),
         .data(entries)
@@ -124,7 +177,6 @@ module index_decoder #(
     if (INDEX_FORMAT == 0) begin : g_unused
       wire unused_first = first;
     end
-    wire unused_rst = rst;
   end
 
 endmodule

@@ -9,8 +9,10 @@ module ram #(
     parameter int DEPTH = 16,
     // 1: block RAM, 0: LUT-RAM with an output register. Same timing.
     parameter int BLOCK_RAM = 0,
-    // 1: zero at the start, for memories of which words may be read that were never written.
+    // 1: zero at the start, for memories of which words may be read that were never written; 2: CONTENTS at the start.
     parameter int CLEARED = 0,
+    // File for $readmemh, one word a line.
+    parameter CONTENTS = "",
     localparam int ADDRESS_BITS = DEPTH > 1 ? $clog2(DEPTH) : 1
 ) (
     input  wire                     clk,
@@ -28,8 +30,10 @@ module ram #(
 
   if (BLOCK_RAM != 0) begin : g_block
     (* ram_style = "block" *) logic [WIDTH-1:0] memory[DEPTH];
-    if (CLEARED != 0) begin : g_cleared
+    if (CLEARED == 1) begin : g_cleared
       initial for (int i = 0; i < DEPTH; i++) memory[i] = '0;
+    end else if (CLEARED == 2) begin : g_contents
+      initial $readmemh(CONTENTS, memory);
     end
     always_ff @(posedge clk) begin
       if (write) memory[write_address] <= write_data;
@@ -37,8 +41,10 @@ module ram #(
     end
   end else begin : g_distributed
     (* ram_style = "distributed" *) logic [WIDTH-1:0] memory[DEPTH];
-    if (CLEARED != 0) begin : g_cleared
+    if (CLEARED == 1) begin : g_cleared
       initial for (int i = 0; i < DEPTH; i++) memory[i] = '0;
+    end else if (CLEARED == 2) begin : g_contents
+      initial $readmemh(CONTENTS, memory);
     end
     always_ff @(posedge clk) begin
       if (write) memory[write_address] <= write_data;

@@ -27,6 +27,8 @@ module requantize #(
     parameter int OUT_BITS = 8,
     // Parameters in block RAM or in LUTs.
     parameter int PARAMETER_BLOCK_RAM = 0,
+    // 1: the memory takes new contents from the load chain; 0: it is constant and the chain goes past.
+    parameter int RELOADABLE = 0,
     // Output FIFO.
     parameter int OUT_DEPTH = 2,
     parameter int OUT_BLOCK_RAM = 0,
@@ -35,6 +37,9 @@ module requantize #(
 ) (
     input  wire                       clk,
     input  wire                       rst,
+    // The chain that brings new weights, see `loader`.
+    input  wire  [              10:0] load_in,
+    output wire  [              10:0] load_out,
     input  wire                       in_valid,
     output wire                       in_ready,
     input  wire  [ LANES*IN_BITS-1:0] in_data,
@@ -81,13 +86,17 @@ module requantize #(
   end
 
   wire [LANES*LANE_BITS-1:0] parameters;
-  rom #(
+  weight_memory #(
       .WIDTH(LANES * LANE_BITS),
       .DEPTH(GROUPS),
       .BLOCK_RAM(PARAMETER_BLOCK_RAM),
+      .RELOADABLE(RELOADABLE),
       .CONTENTS(PARAMETERS)
-  ) rom_i (
+  ) parameters_i (
       .clk(clk),
+      .rst(rst),
+      .load_in(load_in),
+      .load_out(load_out),
       .read(issue),
       .address(group),
       .data(parameters)

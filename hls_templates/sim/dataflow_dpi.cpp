@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "dataflow.hpp"
+#include "load.hpp"
 
 namespace {
 
@@ -13,6 +14,7 @@ struct Result {
 
 std::vector<unsigned long long> taken;
 std::deque<Result> results;
+load::Loader loader(load_memories());
 
 }  // namespace
 
@@ -43,6 +45,10 @@ extern "C" int admmfpga_run() {
   }
   return !good;
 }
+
+extern "C" void admmfpga_load_begin() { loader.begin(); }
+
+extern "C" int admmfpga_load_byte(unsigned char data) { return loader.take(data); }
 
 extern "C" int admmfpga_waiting() { return (int)results.size(); }
 

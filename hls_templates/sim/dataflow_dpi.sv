@@ -29,7 +29,10 @@ module dataflow #(
     output wire                       tlast_error,
     output wire                       beat_taken,
     output wire                       frame_given,
-    output wire                       first_given
+    output wire                       first_given,
+    // Begin and end of the chain that brings new weights: written, begin, valid, byte. The C++ keeps it as one link.
+    input  wire  [              10:0] load,
+    output logic [              10:0] loaded
 );
 
   if (AXIS_IN_WIDTH > 64 || AXIS_OUT_WIDTH > 64) begin : g_bad_width
@@ -52,6 +55,10 @@ module dataflow #(
   import "DPI-C" function int admmfpga_last();
   import "DPI-C" function longint unsigned admmfpga_pop();
 
+  // New weights begin; their next byte, non-zero if it ends a memory's word.
+  import "DPI-C" function void admmfpga_load_begin();
+  import "DPI-C" function int admmfpga_load_byte(input byte unsigned data);
+
   localparam int IN_BITS = IN_BEATS > 1 ? $clog2(IN_BEATS) : 1;
 
   // One more frame is admitted while no more than one frame's results wait.
@@ -69,6 +76,13 @@ module dataflow #(
   wire given = m_axis_tvalid && m_axis_tready;
   assign first_given = given && out_first;
   assign frame_given = given && m_axis_tlast;
+
+  wire unused_written = load[10];
+  always_ff @(posedge clk) begin
+    loaded <= '0;
+    if (load[9]) admmfpga_load_begin();
+    if (load[8]) loaded[10] <= admmfpga_load_byte(load[7:0]) != 0;
+  end
 
   always_ff @(posedge clk) begin
     if (rst) begin

@@ -14,7 +14,7 @@ from admmfpga.network import IntType
 from admmfpga.network.reference import run
 from admmfpga.resources import resource_dir
 from admmfpga.tools.cocotb_bench import run_bench
-from admmfpga.tools.csim import FAST
+from admmfpga.tools.csim import FAST, LOAD
 from admmfpga.tools.gpp import ap_types_include
 from admmfpga.tools.verilator import verilator_environment
 from made import NetworkMaker
@@ -48,7 +48,7 @@ def test_bench(tmp_path: Path) -> None:
         in_bytes=design.formats[0].width // 8,
         out_bytes=design.formats[1].width // 8,
     )
-    flags = f"-I{tmp_path / 'hls'} -I{SIM} -isystem {ap_types_include()} -Wno-unknown-pragmas -D{FAST}"
+    flags = f"-I{tmp_path / 'hls'} -I{SIM} -isystem {ap_types_include()} -Wno-unknown-pragmas -D{FAST} -D{LOAD}"
     result = run_bench(
         "dataflow_bench",
         top="dataflow",

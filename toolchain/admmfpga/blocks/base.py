@@ -131,11 +131,16 @@ class Block(ABC):
     """Parameters of one hardware block; subclasses are listed in `blocks.BLOCKS`.
 
     Attributes:
+        stem: name of its sources.
+        loads: whether it has a place in the chain that brings new weights (`load_in`, `load_out` of the module).
         out_depth: beats in the output FIFO.
+        reloadable: memories take new contents at run time; only blocks with `loads`.
     """
 
     stem: ClassVar[str]
+    loads: ClassVar[bool] = False
     out_depth: int = 2
+    reloadable: bool = False
 
     @property
     @abstractmethod

@@ -59,6 +59,7 @@ class CsrPE(MatrixUnit):
 
     stem: ClassVar[str] = "csr_pe"
     kind: ClassVar[str] = "csr"
+    loads: ClassVar[bool] = True
     layout: LaneLayout
     steps: int
     emits: tuple[int, ...]
@@ -80,6 +81,7 @@ class CsrPE(MatrixUnit):
         use_dsp: bool = True,
         weight_block_ram: bool = True,
         out_depth: int = 2,
+        reloadable: bool = False,
     ) -> CsrPE:
         """The block whose schedule is that of a matrix."""
         schedule = lane_schedule(matrix, layout)
@@ -99,6 +101,7 @@ class CsrPE(MatrixUnit):
             use_dsp=use_dsp,
             weight_block_ram=weight_block_ram,
             out_depth=out_depth,
+            reloadable=reloadable,
         )
 
     @property
@@ -212,13 +215,14 @@ class CsrPE(MatrixUnit):
         emits = np.zeros((self.steps, 1), dtype=np.int64)
         emits[list(self.emits)] = 1
 
-        def memory(suffix: str, lanes: IntArray, bits: int, *, signed: bool = False) -> Memory:
-            return Memory(f"{name}.{suffix}", lanes, bits, layer, format_, signed=signed)
+        def memory(suffix: str, lanes: IntArray, bits: int, *, signed: bool = False, constant: bool = False) -> Memory:
+            return Memory(f"{name}.{suffix}", lanes, bits, layer, format_, signed=signed, constant=constant)
 
         weights = program.weights.reshape(self.steps, -1)
         images = {
             "WEIGHTS": memory("weights", weights, self.weight_bits, signed=True),
-            "EMITS": memory("emits", emits, 1),
+            # The steps in which rows leave are the schedule that everything behind is built for.
+            "EMITS": memory("emits", emits, 1, constant=True),
             "WRITES": memory("writes", self._writes(program), self.write_bits),
         }
         if format_ == "bitmap":
@@ -342,5 +346,6 @@ class CsrPE(MatrixUnit):
             "USE_DSP": int(self.multipliers_in_dsp),
             "WEIGHT_BLOCK_RAM": int(self.weight_block_ram),
             "WRITE_BLOCK_RAM": int(self.writes_in_block_ram),
+            "RELOADABLE": int(self.reloadable),
             **self.output_parameters(),
         }

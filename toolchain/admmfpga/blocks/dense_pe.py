@@ -46,6 +46,7 @@ class DensePE(MatrixUnit):
 
     stem: ClassVar[str] = "dense_pe"
     kind: ClassVar[str] = "dense"
+    loads: ClassVar[bool] = True
     pe: int
     simd: int
     weight_block_ram: bool | None = None
@@ -210,5 +211,6 @@ class DensePE(MatrixUnit):
             "ACC_BITS": self.acc_bits,
             "USE_DSP": int(self.multipliers_in_dsp),
             "WEIGHT_BLOCK_RAM": int(self.weights_in_block_ram),
+            "RELOADABLE": int(self.reloadable),
             **self.output_parameters(),
         }

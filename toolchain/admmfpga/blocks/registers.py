@@ -25,12 +25,20 @@ class Field:
 
 @dataclass(frozen=True)
 class Register:
-    """One 32-bit register; a register without fields is read-only as a whole."""
+    """One 32-bit register.
+
+    Attributes:
+        fields: its bits; () for a register that is one number.
+        access: of a register without fields: ro, rw, or wo (reads zero).
+        reloadable: it exists only where weights can be loaded.
+    """
 
     name: str
     offset: int
     text: str
     fields: tuple[Field, ...] = ()
+    access: str = "ro"
+    reloadable: bool = False
 
 
 REGISTERS = (
@@ -65,7 +73,10 @@ REGISTERS = (
         "ERROR",
         0x18,
         "sticky errors",
-        (Field("TLAST", 0, "w1c", "TLAST came early or did not come with a frame's last input beat"),),
+        (
+            Field("TLAST", 0, "w1c", "TLAST came early or did not come with a frame's last input beat"),
+            Field("LOAD", 1, "w1c", "LOAD_DATA was written while LOAD.READY was 0; it was not taken"),
+        ),
     ),
     Register("FRAMES_IN", 0x1C, "frames taken since reset"),
     Register("FRAMES_OUT", 0x20, "frames given since reset"),
@@ -74,4 +85,25 @@ REGISTERS = (
     Register("INPUT_STALLS", 0x2C, "cycles with room for input and none there, frames started"),
     Register("OUTPUT_STALLS", 0x30, "cycles with output waiting for TREADY"),
     Register("CYCLES", 0x34, "free-running cycle counter"),
+    Register(
+        "LOAD",
+        0x38,
+        "loading of weights",
+        (
+            Field("HOLD", 0, "rw", "admit no further frame; writing 1 makes the next LOAD_DATA the first"),
+            Field("READY", 1, "ro", "HOLD is set and no frame is inside: LOAD_DATA is taken"),
+        ),
+        reloadable=True,
+    ),
+    Register(
+        "LOAD_DATA", 0x3C, "next four bytes of the memories' contents, lowest first", access="wo", reloadable=True
+    ),
+    Register("LOAD_WORDS", 0x40, "memory words written since LOAD.HOLD was set", reloadable=True),
+    Register(
+        "WEIGHTS",
+        0x44,
+        "first 32 bits of the SHA-256 of the model whose weights are loaded; 0 from the first LOAD_DATA on",
+        access="rw",
+        reloadable=True,
+    ),
 )

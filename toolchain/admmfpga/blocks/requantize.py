@@ -40,6 +40,7 @@ class Requantize(Block):
     """
 
     stem: ClassVar[str] = "requantize"
+    loads: ClassVar[bool] = True
     lanes: int
     groups: int
     positions: int
@@ -188,6 +189,7 @@ class Requantize(Block):
             "HIGH": self.high,
             "OUT_BITS": self.out_bits,
             "PARAMETER_BLOCK_RAM": int(self.parameters_in_block_ram),
+            "RELOADABLE": int(self.reloadable),
             **self.output_parameters(),
         }
 

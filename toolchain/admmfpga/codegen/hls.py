@@ -33,11 +33,13 @@ class Rom:
         function: the member function that reads it, the RTL parameter's name in lower case.
         memory: its contents.
         block_ram: in block RAM, else in LUTs.
+        reloadable: simulations can give it new contents.
     """
 
     function: str
     memory: Memory
     block_ram: bool
+    reloadable: bool = False
 
     @property
     def depth(self) -> int:
@@ -165,16 +167,21 @@ def stage_context(stage: Stage) -> StageContext:
     """A stage as C++ sees it."""
     block = stage.block
     parameters = block.rtl_parameters() | block.frame_parameters()
-    # Output FIFOs are streams here.
+    # Output FIFOs are streams here, and there is no load chain.
     tables = block.tables()
-    for name in (*block.output_parameters(), *tables):
+    for name in (*block.output_parameters(), *tables, "RELOADABLE"):
         parameters.pop(name, None)
     constants = []
     for name, value in parameters.items():
         assert isinstance(value, int), (stage.name, name, value)
         constants.append((name, *_literal(value)))
     roms = [
-        Rom(name.lower(), memory, bool(parameters.get(block.block_ram_parameter(name), 0)))
+        Rom(
+            name.lower(),
+            memory,
+            bool(parameters.get(block.block_ram_parameter(name), 0)),
+            block.reloadable and not memory.constant,
+        )
         for name, memory in stage.memories.items()
     ]
     return StageContext(

@@ -27,6 +27,7 @@ def render_rtl(design: Design, environment: Environment, *, model_sha256: str) -
         model_sha256: hex digest that the MODEL register shows the start of.
     """
     axis_in, axis_out = design.formats
+    chain = [stage.name for stage in design.stages if stage.block.loads]
     context = {
         "design": design,
         "axis_in": axis_in,
@@ -35,6 +36,8 @@ def render_rtl(design: Design, environment: Environment, *, model_sha256: str) -
         "out_beats": design.out_beats,
         "inner": [stream for name, stream in design.streams.items() if name not in ("s_axis", "m_axis")],
         "parameters": rtl_parameters,
+        "chain": chain,
+        "load_from": dict(zip(chain, ["load", *(f"{name}_load" for name in chain)], strict=False)),
         "model_sha256": model_sha256,
         "address_bits": ADDRESS_BITS,
         "registers": REGISTERS,

@@ -112,6 +112,7 @@ class Design:
         timing: of the whole pipeline.
         foldings: by layer name.
         formats: TDATA layout of input and output.
+        reloadable: weights can be loaded at run time.
         choices: why the layers got their PEs, by layer name; empty where the design was made from given foldings.
         search: how the foldings were found; None where they were given.
     """
@@ -123,6 +124,7 @@ class Design:
     timing: Timing
     foldings: dict[str, Folding]
     formats: tuple[AxisFormat, AxisFormat]
+    reloadable: bool = False
     choices: dict[str, PeChoice] = field(default_factory=dict)
     search: Search | None = None
 
@@ -154,6 +156,10 @@ class Design:
     def of_layer(self, layer: str) -> Iterator[Stage]:
         """The stages of one layer, in order."""
         return (stage for stage in self.stages if stage.layer == layer)
+
+    def memories(self) -> list[Memory]:
+        """All memory images, in the order of the load chain."""
+        return [memory for stage in self.stages for memory in stage.memories.values()]
 
     def resources(self) -> Resources:
         total = Resources()

@@ -27,6 +27,7 @@ class Memory:
         layer: name of the network's node that it belongs to.
         format: weight format ("dense", ...) or "parameters".
         signed: lanes are two's complement, else unsigned.
+        constant: part of the structure: not loaded at run time.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Memory:
     layer: str
     format: str
     signed: bool = True
+    constant: bool = False
 
     def __post_init__(self) -> None:
         assert self.lanes.ndim == 2, self.lanes.shape
@@ -52,6 +54,10 @@ class Memory:
     def width(self) -> int:
         """Bits of one word."""
         return int(self.lanes.shape[1]) * self.lane_bits
+
+    def image(self) -> bytes:
+        """The words as they are loaded: each in whole bytes, least significant first."""
+        return pack_bytes(self.lanes, self.lane_bits).tobytes()
 
     def words(self) -> list[int]:
         """The words as unsigned integers of `width` bits."""

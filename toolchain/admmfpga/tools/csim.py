@@ -12,6 +12,9 @@ from admmfpga.resources import resource_dir
 from admmfpga.tools.gpp import Gpp, ap_types_include
 from admmfpga.tools.runner import run_command
 
+LOAD = "ADMMFPGA_LOAD"
+"""Tables that can be written, for builds whose weights are reloadable."""
+
 FAST = "ADMMFPGA_FAST_SIMULATION"
 """Lanes as plain C integers; without it the very code that an HLS compiler sees runs, several times slower."""
 
@@ -46,7 +49,7 @@ class CSimulation:
         """
         if trace not in self._compiled:
             hls, sim = self.build / "hls", resource_dir("hls_templates") / "sim"
-            define = [*([FAST] if self.fast else []), *(["ADMMFPGA_TRACE"] if trace else [])]
+            define = [LOAD, *([FAST] if self.fast else []), *(["ADMMFPGA_TRACE"] if trace else [])]
             self._compiled[trace] = Gpp().compile(
                 "compiling the HLS C++",
                 [sim / "csim_main.cpp", hls / "dataflow.cpp"],

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from admmfpga.codegen.rtl import TOP, compile_order
 from admmfpga.resources import resource_dir
-from admmfpga.tools.csim import FAST
+from admmfpga.tools.csim import FAST, LOAD
 from admmfpga.tools.gpp import ap_types_include
 from admmfpga.tools.runner import Runner
 from admmfpga.tools.verilator import verilator_environment
@@ -122,7 +122,7 @@ def sources(build: Path, name: str) -> tuple[list[Path], list[str]]:
         return [build / "rtl" / n for n in names], []
     sim, hls = resource_dir("hls_templates") / "sim", build / "hls"
     shell = [build / "rtl" / n for n in ("admmfpga_registers.sv", "axi_lite_control.sv", f"{TOP}.sv")]
-    flags = [f"-I{sim.resolve()}", f"-I{hls.resolve()}", f"-isystem {ap_types_include()}", f"-D{FAST}"]
+    flags = [f"-I{sim.resolve()}", f"-I{hls.resolve()}", f"-isystem {ap_types_include()}", f"-D{FAST}", f"-D{LOAD}"]
     cflags = ["-CFLAGS", " ".join([*flags, "-Wno-unknown-pragmas"])]
     return [*shell, sim / "dataflow_dpi.sv", sim / "dataflow_dpi.cpp", hls / "dataflow.cpp"], cflags
 

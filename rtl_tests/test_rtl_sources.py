@@ -12,6 +12,8 @@ MODULES = sorted(path.stem for path in bench.rtl_folder().glob("*.sv"))
 ILLEGAL = {
     "ram": [{"DEPTH": 0}],
     "rom": [{"WIDTH": 0}],
+    "loader": [{"WIDTH": 0}, {"DEPTH": 0}],
+    "weight_memory": [{"WIDTH": 0}],
     "delay": [{"DEPTH": 0}],
     "multiplier": [{"A_BITS": 4, "B_BITS": 4, "OUT_BITS": 9}],
     "adder_tree": [{"IN_BITS": 8, "OUT_BITS": 7}],

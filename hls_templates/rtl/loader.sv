@@ -21,6 +21,10 @@ module loader #(
     output wire  [       WIDTH-1:0] write_data
 );
 
+  if (WIDTH < 1 || DEPTH < 1) begin : g_illegal
+    $fatal(1, "loader: WIDTH and DEPTH must be positive");
+  end
+
   localparam int BYTES = (WIDTH + 7) / 8;
   localparam int PART_BITS = BYTES > 1 ? $clog2(BYTES) : 1;
 

@@ -24,6 +24,10 @@ module weight_memory #(
     output wire  [       WIDTH-1:0] data
 );
 
+  if (WIDTH < 1 || DEPTH < 1) begin : g_illegal
+    $fatal(1, "weight_memory: WIDTH and DEPTH must be positive");
+  end
+
   if (RELOADABLE == 0) begin : g_constant
     assign load_out = load_in;
     wire unused_rst = rst;

@@ -14,7 +14,7 @@ import click
 from admmfpga import __version__
 from admmfpga.errors import ToolError, UserError
 
-SUBCOMMANDS = ("boards", "check", "compare", "compile", "compress", "simulate", "sweep", "synth")
+SUBCOMMANDS = ("boards", "check", "compare", "compile", "compress", "explore", "simulate", "sweep", "synth")
 """Modules of this package, each with a click command `command`; loaded when asked for, since some import much."""
 
 

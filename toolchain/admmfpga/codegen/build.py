@@ -70,7 +70,7 @@ def compile_model(
     interval = None if target_fps is None else int(clock * 1e6 / target_fps)
     if interval == 0:
         raise UserError(f"{target_fps:g} frames/s is more than one a cycle at {clock:g} MHz", "ask for fewer")
-    kinds = _kinds(imported.network, pe or {})
+    kinds = pe_kinds(imported.network, pe or {})
     with using(board.family):
         design = map_network(
             imported.network,
@@ -84,8 +84,11 @@ def compile_model(
     return Compiled(imported, design, board, clock, report)
 
 
-def _kinds(network: Network, pe: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+def pe_kinds(network: Network, pe: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """Kinds of PEs that each layer may take.
+
+    Args:
+        pe: kind by layer name, "" standing for all others.
 
     Raises:
         UserError: unknown kinds, layers that are not there or have no weights, all at once.

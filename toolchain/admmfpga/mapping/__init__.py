@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from admmfpga.blocks import Resources, axi_lite_control
 from admmfpga.boards import MemoryPort
 from admmfpga.mapping.bounds import IntervalBound, folding_bounds, stream_bounds
-from admmfpga.mapping.candidates import candidates_by_kind
+from admmfpga.mapping.candidates import candidates, candidates_by_kind
 from admmfpga.mapping.choice import PeChoice, weigh
 from admmfpga.mapping.depths import size_fifos
 from admmfpga.mapping.design import AxisFormat, Design, Search, Stage, Stream, Timing
-from admmfpga.mapping.folding import Folding, pareto, usable
+from admmfpga.mapping.folding import Candidate, Folding, pareto, usable
 from admmfpga.mapping.lowering import axis_formats, lower
 from admmfpga.mapping.search import fold
 from admmfpga.mapping.streams import stream_beats
 from admmfpga.mapping.support import hardware_nodes
 from admmfpga.mapping.units import KINDS
-from admmfpga.network import Network, compact
+from admmfpga.network import Network, Node, compact
 
 __all__ = [
     "KINDS",
@@ -31,10 +31,13 @@ __all__ = [
     "Stage",
     "Stream",
     "Timing",
+    "axis_formats",
     "build_design",
+    "candidates_by_layer",
     "lower",
     "map_network",
     "stream_beats",
+    "wrapper_resources",
 ]
 
 
@@ -61,12 +64,7 @@ def map_network(
         UserError: the network has no dataflow form, or does not fit.
     """
     original, network = network, compact(network)
-    found = {
-        node.name: candidates_by_kind(
-            network, node, kinds.get(node.name, KINDS) if isinstance(kinds, Mapping) else kinds
-        )
-        for node in hardware_nodes(network)
-    }
+    found = {node.name: candidates_by_kind(network, node, _kinds(node, kinds)) for node in hardware_nodes(network)}
     layers = {name: pareto([one for options in by.values() for one in options]) for name, by in found.items()}
     fixed = wrapper_resources()
     # The output is as wide as needed up to 64 bits.
@@ -92,6 +90,33 @@ def map_network(
             price_gap=choice.price_gap,
         ),
     )
+
+
+def candidates_by_layer(
+    network: Network,
+    kinds: Mapping[str, Collection[str]] | Collection[str] = KINDS,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, list[Candidate]]:
+    """Pareto-optimal ways to build each layer, by its name.
+
+    Args:
+        network: a compact network.
+        kinds: of PEs that may be chosen, for all layers or by layer name.
+        progress: is called with how many layers are done, and of how many.
+
+    Raises:
+        UserError: the network has no dataflow form.
+    """
+    nodes, found = hardware_nodes(network), {}
+    for index, node in enumerate(nodes):
+        progress(index, len(nodes))
+        found[node.name] = candidates(network, node, _kinds(node, kinds))
+    progress(len(nodes), len(nodes))
+    return found
+
+
+def _kinds(node: Node, kinds: Mapping[str, Collection[str]] | Collection[str]) -> Collection[str]:
+    return kinds.get(node.name, KINDS) if isinstance(kinds, Mapping) else kinds
 
 
 def wrapper_resources() -> Resources:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,15 @@ def write_comparison(comparison: Row, folder: Path) -> None:
         "compare.csv": to_csv(comparison),
         "compare.html": to_html(comparison),
     }
+    write_pages(folder, files)
+
+
+def write_pages(folder: Path, files: Mapping[str, str]) -> None:
+    """Files by name in a folder, which is made if it is not there.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -38,9 +48,9 @@ def write_comparison(comparison: Row, folder: Path) -> None:
         atomic_write(folder / name, text)
 
 
-def to_html(comparison: Row) -> str:
-    """The page."""
-    environment = Environment(
+def environment() -> Environment:
+    """Of the pages' templates."""
+    found = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         autoescape=True,
@@ -48,8 +58,13 @@ def to_html(comparison: Row) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"kib": kib, "thousands": lambda value: f"{value:,.0f}", "percent": _percent}
-    template = environment.get_template("compare.html.j2")
+    found.filters |= {"kib": kib, "thousands": lambda value: f"{value:,.0f}", "percent": _percent}
+    return found
+
+
+def to_html(comparison: Row) -> str:
+    """The page."""
+    template = environment().get_template("compare.html.j2")
     return template.render(
         c=comparison,
         networks=[(row, best_design(row)) for row in comparison["networks"]],

@@ -30,8 +30,10 @@ def mean(made: Maker) -> str:
 # Each makes a model of (1, 4, 8, 8) images with one bad node, and returns the output.
 CASES: dict[str, tuple[Callable[[Maker], str], str]] = {
     "pooling of volumes": (
-        lambda m: m.node("MaxPool", m.node("Reshape", m.input(), m.const([1, 4, 4, 4, 4])), kernel_shape=[2, 2, 2]),
-        "3 dimensions",
+        lambda m: m.node(
+            "MaxPool", m.node("Reshape", m.input(), m.const([1, 4, 4, 4, 4])), kernel_shape=[2, 2, 2], ceil_mode=1
+        ),
+        "ceil_mode over 3 dimensions",
     ),
     "linear resize": (
         lambda m: m.node("Resize", m.input(), "", m.const([1.0, 1.0, 2.0, 2.0]), mode="linear"),
@@ -216,13 +218,3 @@ def test_operator_that_onnx_does_not_know(tmp_path: Path) -> None:
     assert [p.node for p in unsupported(tmp_path / "m.onnx")] == ["first", "y"]
     with pytest.raises(UserError, match="2 nodes"):
         load(tmp_path / "m.onnx")
-
-
-def test_operator_format_of_quantized_models(tmp_path: Path) -> None:
-    made = Maker((1, 4), np.random.default_rng(1), kind="uint8")
-    one = (made.const(0.1), made.const(np.uint8(0)))
-    x = made.node(
-        "QLinearMatMul", "x", *one, made.const(made.codes(4, 3).astype(np.int8)), *one[:1], made.const(np.int8(0)), *one
-    )
-    found = unsupported(made.save(tmp_path / "m.onnx", x))
-    assert "QDQ format" in found[0].hint

@@ -174,7 +174,7 @@ def escaping(m: onnx.ModelProto) -> None:
         (dims(1, 2, 0, 6), "dimension 2 of the input x is 0"),
         (dims(1, 2, -3, 6), "dimension 2 of the input x is -3"),
         (dims(1, 2, 1 << 20, 1 << 20), "1 x 2 x 1048576 x 1048576"),
-        (dims(1, 2, 6, 6, 6), "5 dimensions"),
+        (dims(1, 2, 6, 6, 6, 6), "6 dimensions"),
         (dims(6), "1 dimensions"),
         (dims(1, 2, 5, 6), "do not fit"),
         (no_shape, "0 dimensions"),

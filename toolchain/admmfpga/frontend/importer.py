@@ -36,6 +36,8 @@ from admmfpga.network.types import FloatArray
 MOVES = frozenset({"Identity", "Squeeze", "Unsqueeze", "Cast", "Reshape", "Flatten"})
 """What may stand between host operators and the model's output."""
 
+QUANTIZED = frozenset({"QuantizeLinear", "DequantizeLinear", "ConvInteger", "MatMulInteger"})
+
 
 @dataclass(frozen=True, eq=False)
 class Graph:
@@ -63,8 +65,8 @@ class Graph:
 
 
 def is_quantized(model: onnx.ModelProto) -> bool:
-    """Whether a model has QuantizeLinear or DequantizeLinear nodes."""
-    return any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node)
+    """Whether a model has nodes that make or take codes."""
+    return any(node.op_type in QUANTIZED for node in model.graph.node)
 
 
 def import_graph(model: onnx.ModelProto, name: str, *, rehearsal: bool = False) -> Graph:

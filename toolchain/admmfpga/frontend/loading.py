@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 from admmfpga.errors import UserError
 from admmfpga.frontend.problems import Problem, UnsupportedModelError
+from admmfpga.frontend.qoperators import decomposed
 
 MINIMUM_OPSET = 13
 """Older models are converted: since then DequantizeLinear and Softmax have an axis, Squeeze its axes as an input."""
@@ -61,12 +62,13 @@ def read_model(path: Path) -> Source:
     _one_input_one_output(model, path)
     model.ir_version = max(model.ir_version, MINIMUM_IR)
     _check_operators(model)
-    warnings = _fix_batch(model)
+    batch = _fix_batch(model)
     _check_sizes(model)
-    model = _convert(_check(model, path), path)
-    model = _infer(model, path)
+    model = decomposed(_convert(_check(model, path), path))
+    model = _infer(model, path, batch)
     _check_sizes(model)
-    return Source(model, hashlib.sha256(data).hexdigest(), tuple(warnings))
+    warnings = () if batch == 1 else (f"the model is for batches of {batch}; it is taken as a model for single frames",)
+    return Source(model, hashlib.sha256(data).hexdigest(), warnings)
 
 
 def _read(path: Path) -> bytes:
@@ -159,13 +161,20 @@ def _check_operators(model: onnx.ModelProto) -> None:
         )
 
 
-def _fix_batch(model: onnx.ModelProto) -> list[str]:
-    """Set the batch size to 1, so that every shape is a constant."""
+def _fix_batch(model: onnx.ModelProto) -> int:
+    """Set the batch size to 1, so that every shape is a constant.
+
+    Returns:
+        The batch size that the model was made for; 1 if any.
+    """
     info = model.graph.input[0]
     dims = info.type.tensor_type.shape.dim
     name = info.name
-    if not info.type.tensor_type.HasField("shape") or not 2 <= len(dims) <= 4:
-        raise UserError(f"the input {name} has {len(dims)} dimensions", "it must be (N, C, H, W) or (N, C)")
+    if not info.type.tensor_type.HasField("shape") or not 2 <= len(dims) <= 5:
+        raise UserError(
+            f"the input {name} has {len(dims)} dimensions",
+            "it must be (N, C), (N, C, W), (N, C, H, W) or (N, C, D, H, W)",
+        )
     for index, dim in enumerate(dims[1:], start=1):
         if not dim.HasField("dim_value"):
             raise UserError(
@@ -174,13 +183,11 @@ def _fix_batch(model: onnx.ModelProto) -> list[str]:
             )
         if dim.dim_value < 1:
             raise UserError(f"dimension {index} of the input {name} is {dim.dim_value}", "export the model again")
-    warnings = []
     batch = dims[0].dim_value if dims[0].HasField("dim_value") else 1
     if batch < 1:
         batch = 1  # exporters write 0 or -1 for a dynamic batch
     if batch != 1:
         _rewrite_reshapes(model, batch)
-        warnings.append(f"the model is for batches of {batch}; it is taken as a model for single frames")
     symbol = dims[0].dim_param
     dims[0].Clear()
     dims[0].dim_value = 1
@@ -191,7 +198,7 @@ def _fix_batch(model: onnx.ModelProto) -> list[str]:
             if (symbol and dim.dim_param == symbol) or batch != 1 or not dim.HasField("dim_value"):
                 dim.Clear()
                 dim.dim_value = 1
-    return warnings
+    return batch
 
 
 def _rewrite_reshapes(model: onnx.ModelProto, batch: int) -> None:
@@ -237,6 +244,8 @@ def _convert(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     version = next(o.version for o in imports if o.domain in ONNX_DOMAINS)
     if version >= MINIMUM_OPSET:
         return model
+    if version < 7:
+        _spread_slopes(model)
     try:
         return onnx.version_converter.convert_version(model, MINIMUM_OPSET)
     except Exception as error:  # the C++ converter raises plain RuntimeError and worse
@@ -246,10 +255,25 @@ def _convert(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
         ) from None
 
 
-def _infer(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+def _spread_slopes(model: onnx.ModelProto) -> None:
+    """Before opset 7 a PRelu's slopes (C,) meant one for each channel; since then they broadcast from the last axis."""
+    infos = onnx.shape_inference.infer_shapes(model).graph
+    ranks = {i.name: len(i.type.tensor_type.shape.dim) for i in (*infos.input, *infos.value_info, *infos.output)}
+    slopes = {n.input[1]: ranks.get(n.input[0], 0) for n in model.graph.node if n.op_type == "PRelu"}
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) == 1 and tensor.dims[0] > 1 and slopes.get(tensor.name, 0) > 2:
+            tensor.dims.extend([1] * (slopes[tensor.name] - 2))
+
+
+def _infer(model: onnx.ModelProto, path: Path, batch: int) -> onnx.ModelProto:
     try:
         return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
+        if batch != 1:
+            raise UserError(
+                f"{path} was made for batches of {batch} and does not work on single frames: {_reason(error)}",
+                "export with batch size 1; constants must not have the batch's size, nodes not move its axis",
+            ) from None
         raise UserError(
             f"the shapes in {path} do not fit together: {_reason(error)}", "export the model again"
         ) from None

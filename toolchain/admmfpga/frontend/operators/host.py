@@ -44,8 +44,10 @@ def _to_host(node: NodeView, op: str, axis: int | None) -> Value:
     if isinstance(x, HostOutput):
         before, name = x.ops, x.name
         x = x.value
-    if isinstance(x, GraphInput) or not isinstance(x, Affine | Codes | Mapped | Joined):
-        raise Unsupported("works on the input itself", "leave it to the host")
+    if isinstance(x, GraphInput):
+        x = node.activation(0)
+    if not isinstance(x, Affine | Codes | Mapped | Joined):
+        raise Unsupported("works on a constant", "fold it before export")
     rank = x.positions.ndim
     if axis is not None:
         if not -rank <= axis < rank:

@@ -202,17 +202,25 @@ def bordered(node: NodeView, x: Affine, shape: WindowShape, what: str) -> tuple[
 
 
 def _convolution_3d(node: NodeView, x: Affine, weights: QuantConst, bias: FloatArray | None) -> Affine:
-    """As a convolution over images whose channels are those of all depths; weights between them are mostly zero."""
-    codes, scale = weights.codes, _per_output(weights, 0)
     if x.positions.ndim != 5:
         raise Unsupported(f"a convolution over 3 dimensions of a tensor of shape {x.positions.shape}")
+    return convolution_3d(node, x, weights, bias, int(node.attribute("group", 1)))
+
+
+def convolution_3d(node: NodeView, x: Affine, weights: QuantConst, bias: FloatArray | None, groups: int) -> Affine:
+    """As a convolution over images whose channels are those of all depths; weights between them are mostly zero.
+
+    Args:
+        x: (1, C, D, H, W).
+        weights: (O, C / groups, KD, KH, KW).
+    """
+    codes, scale = weights.codes, _per_output(weights, 0)
     rows, columns, kernel = codes.shape[0], codes.shape[1], codes.shape[2:]
-    groups = int(node.attribute("group", 1))
     _, channels, depth, height, width = x.positions.shape
     if groups < 1 or rows % groups or channels != columns * groups:
         raise Unsupported(f"weights for {columns} channels in {groups} groups on {channels} channels")
     if node.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        raise Unsupported("auto_pad of a 3-D convolution", "use explicit pads")
+        raise Unsupported("auto_pad over 3 dimensions", "use explicit pads")
     attributes = [list(node.attribute(name, [1, 1, 1])) for name in ("strides", "dilations")]
     pads = list(node.attribute("pads", [0] * 6))
     if [len(a) for a in (*attributes, pads)] != [3, 3, 6] or min(*pads, 0) < 0 or min(map(min, attributes)) < 1:

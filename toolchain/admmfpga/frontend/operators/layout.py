@@ -162,11 +162,15 @@ def depth_to_space(node: NodeView) -> Value:
 
 def space_to_depth(node: NodeView) -> Value:
     block = int(node.attribute("blocksize", 1))
+    mode = node.attribute("mode", "DCR")
+    if mode not in ("DCR", "CRD"):
+        raise Unsupported(f"mode={mode}", "DCR and CRD are possible")
 
     def move(array: IntArray) -> IntArray:
         n, channels, height, width = array.shape
         parts = array.reshape(n, channels, height // block, block, width // block, block)
-        return parts.transpose(0, 3, 5, 1, 2, 4).reshape(n, channels * block**2, height // block, width // block)
+        order = (0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4)
+        return parts.transpose(order).reshape(n, channels * block**2, height // block, width // block)
 
     if block < 1:
         raise Unsupported(f"blocksize {block}")
@@ -200,16 +204,14 @@ def resize(node: NodeView) -> Value:
         sizes = None
     if (sizes is None) == (not scales):
         raise Unsupported("it has no scales and no sizes", "export the model again")
-    if node.attribute("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise Unsupported("keep_aspect_ratio_policy", "give the sizes as they shall be")
-    axes = node.attribute("axes", None)
     return _resized(
         node,
         None if sizes is not None else scales,
         sizes,
         node.attribute("coordinate_transformation_mode", "half_pixel"),
         node.attribute("nearest_mode", "round_prefer_floor"),
-        None if axes is None else [int(a) for a in axes],
+        None if (axes := node.attribute("axes", None)) is None else [int(a) for a in axes],
+        node.attribute("keep_aspect_ratio_policy", "stretch"),
     )
 
 
@@ -220,7 +222,10 @@ def _resized(
     coordinates: str,
     rounding: str,
     axes: list[int] | None,
+    policy: str = "stretch",
 ) -> Value:
+    if policy not in ("stretch", "not_larger", "not_smaller"):
+        raise Unsupported(f"keep_aspect_ratio_policy={policy}", "use stretch, not_larger or not_smaller")
     if coordinates not in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric"):
         raise Unsupported(f"coordinate_transformation_mode={coordinates}", "use half_pixel or asymmetric")
 
@@ -230,6 +235,11 @@ def _resized(
         assert given is not None
         if len(given) != len(chosen):
             raise ValueError(f"{len(given)} factors for {len(chosen)} axes")
+        common = None
+        if sizes is not None and policy != "stretch":
+            # One factor for all axes: the sizes are bounds.
+            factors = [size / array.shape[axis] for size, axis in zip(sizes, chosen, strict=True)]
+            common = min(factors) if policy == "not_larger" else max(factors)
         for position, axis in enumerate(chosen):
             old = array.shape[axis]
             if scales is not None:
@@ -239,8 +249,8 @@ def _resized(
                 new = floor(old * scale)
             else:
                 assert sizes is not None
-                new = sizes[position]
-                scale = new / old
+                new = sizes[position] if common is None else floor(old * common + 0.5)
+                scale = new / old if common is None else common
             if new < 1 or new * (array.size // old) > LARGEST_RESULT:
                 raise ValueError(f"{new} of {old}")
             if new != old or scale != 1.0:

@@ -9,9 +9,9 @@ import numpy as np
 
 from admmfpga.frontend.context import NodeView, dequantized, is_plain
 from admmfpga.frontend.layers import AverageLayer, ResponseLayer
-from admmfpga.frontend.operators.layers import WindowShape, bordered, window
+from admmfpga.frontend.operators.layers import WindowShape, bordered, convolution_3d, window
 from admmfpga.frontend.problems import Unsupported
-from admmfpga.frontend.values import Affine, Codes, GraphInput, Joined, Mapped, Pool, Value
+from admmfpga.frontend.values import Affine, Codes, GraphInput, Joined, Mapped, Pool, QuantConst, Value
 from admmfpga.network import IntArray
 from admmfpga.network.graph import taps_inside
 
@@ -48,6 +48,8 @@ def _kernel(node: NodeView, kernel: tuple[int, ...], rank: int) -> tuple[int, in
 
 
 def _pooled_value(node: NodeView, x: Affine, kernel: tuple[int, ...] | None) -> Affine:
+    if x.positions.ndim == 5 and kernel is not None and len(kernel) == 3:
+        return _pooled_volume(node, x, kernel)
     if x.positions.ndim not in (3, 4):
         dimensions = x.positions.ndim - 2
         raise Unsupported(f"pooling over {dimensions} dimensions", "only 1-D and 2-D pooling is possible")
@@ -71,11 +73,64 @@ def _pooled_value(node: NodeView, x: Affine, kernel: tuple[int, ...] | None) -> 
     return replace(pooled, tensor=node.builder.pool(value.tensor, pool))
 
 
+def _pooled_volume(node: NodeView, x: Affine, kernel: tuple[int, ...]) -> Affine:
+    """The greatest over a volume: over rows and columns of every depth, then over depths."""
+    if x.layer is not None or np.any(x.scale <= 0):
+        x = node.activation(0)
+    if node.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        raise Unsupported("auto_pad over 3 dimensions", "use explicit pads")
+    if int(node.attribute("ceil_mode", 0)):
+        raise Unsupported("ceil_mode over 3 dimensions", "pad instead")
+    strides, dilations = (tuple(node.attribute(name, [1, 1, 1])) for name in ("strides", "dilations"))
+    pads = tuple(node.attribute("pads", [0] * 6))
+    if [len(a) for a in (strides, dilations, pads)] != [3, 3, 6] or min(*strides, *dilations, *kernel) < 1:
+        raise Unsupported(f"strides {strides}, dilations {dilations}, pads {pads}")
+    _, channels, depth, height, width = x.positions.shape
+
+    def pooled(x: Affine, which: tuple[int, int], rows: tuple[int, int, int], name: str) -> Affine:
+        """Over two axes of the kernel, of which the first may be a dummy (-1)."""
+
+        def pick(values: tuple[int, ...], dummy: int) -> tuple[int, int]:
+            first, second = (dummy if i < 0 else int(values[i]) for i in which)
+            return first, second
+
+        sides = (*pick(pads[:3], 0), *pick(pads[3:], 0))
+        shape = WindowShape(pick(kernel, 1), pick(strides, 1), pick(dilations, 1), sides, sides)
+        if min(sides) < 0 or any(max(sides[i], sides[i + 2]) >= shape.extent[i] for i in (0, 1)):
+            raise Unsupported(f"padding {list(pads)} as large as the kernel, or negative", "pad less")
+        image = node.image(replace(x, positions=x.positions.reshape(1, *rows)), any_order=True)
+        size = (*shape.positions(image.size), image.channels)
+        if min(size) < 1:
+            raise Unsupported(f"kernel {list(kernel)} is larger than the padded volume")
+        pool = Pool(name, shape.kernel, shape.strides, shape.pads, "", shape.dilations)
+        tensor = node.builder.pool(image.value.tensor, pool)
+        return replace(image.value, tensor=tensor, shape=size, positions=image.positions(size, image.order))
+
+    name = node.proto.name or node.output
+    flat = pooled(x, (1, 2), (channels * depth, height, width), f"{name}_rows")
+    rows, columns = flat.positions.shape[2:]
+    deep = pooled(flat, (0, -1), (channels, depth, rows * columns), name)
+    return replace(deep, positions=deep.positions.reshape(1, channels, -1, rows, columns))
+
+
+def _average_volume(node: NodeView, x: Affine, kernel: tuple[int, ...], counts: bool) -> Affine:
+    """The mean over a volume: a depthwise convolution whose weights are all one."""
+    if any(node.attribute("pads", [0] * 6)) and not counts:
+        raise Unsupported("padding over 3 dimensions that is not counted", "use count_include_pad=1")
+    if int(node.attribute("ceil_mode", 0)):
+        raise Unsupported("ceil_mode over 3 dimensions", "pad instead")
+    channels = x.positions.shape[1]
+    ones = QuantConst(np.ones((channels, 1, *kernel), dtype=np.int64), np.array(1.0 / prod(kernel)), 0)
+    return convolution_3d(node, x, ones, None, channels)
+
+
 def average_pool(node: NodeView) -> Value:
     kernel = tuple(int(k) for k in node.attribute("kernel_shape", []))
     x = node.activation(0)
     counts = bool(int(node.attribute("count_include_pad", 0)))
     rank = x.positions.ndim
+    if rank == 5 and len(kernel) == 3:
+        return _average_volume(node, x, kernel, counts)
     if rank not in (3, 4):
         raise Unsupported(f"pooling over {rank - 2} dimensions", "only 1-D and 2-D pooling is possible")
     image = node.image(x, any_order=True)
@@ -144,6 +199,8 @@ def _reduction(node: NodeView, *, mean: bool) -> Value:
         axes = list(range(rank))
     if any(not -rank <= a < rank for a in axes):
         raise Unsupported(f"axes {axes} of a tensor of {rank} dimensions")
+    if 0 in (a % rank for a in axes):
+        raise Unsupported("it reduces the batch axis too", "name the axes of one frame, 1 and above")
     keep = bool(int(node.attribute("keepdims", 1)))
     return _reduced(node, x, tuple(sorted({a % rank for a in axes})), keep, mean=mean)
 

@@ -180,7 +180,9 @@ def test_foreign_folder_is_not_replaced(files, admmfpga, tmp_path):
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
 
 
-@pytest.mark.parametrize("command", ["boards", "check", "compare", "compile", "compress", "simulate", "synth"])
+@pytest.mark.parametrize(
+    "command", ["boards", "check", "compare", "compile", "compress", "explore", "simulate", "synth"]
+)
 def test_help_shows_an_example(command, admmfpga):
     result = admmfpga(command, "--help")
     assert result.exit_code == 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import sys
 import time
@@ -26,7 +27,7 @@ sys.path[:0] = [str(ROOT / "toolchain"), str(ROOT / "benchmarks")]
 import provenance  # noqa: E402
 import rows  # noqa: E402
 
-from admmfpga.compress import checkpoint, finish, loop, models, recipe, structure  # noqa: E402
+from admmfpga.compress import finish, loop, models, recipe, source  # noqa: E402
 from admmfpga.compress.data import TrainingData, load  # noqa: E402
 
 WEIGHTS = 430_500
@@ -41,20 +42,22 @@ class Row:
     Attributes:
         start: the row whose result it starts from, and which of its weights; None trains from scratch.
         accuracy_float: the milestone whose accuracy is the row's float accuracy.
+        teacher: the row, and which of its weights, that the recipe's distillation follows; None: the start.
     """
 
     start: tuple[str, str] | None
     accuracy_float: str
+    teacher: tuple[str, str] | None = None
 
 
 ROWS = {
     "base": Row(None, "float"),
     "slim": Row(("base", "float"), "pruned"),
     "ns71": Row(("slim", "pruned"), "pruned"),
-    "ns167": Row(("ns71", "pruned"), "pruned"),
-    "ns348": Row(("ns167", "pruned"), "pruned"),
+    "ns167": Row(("ns71", "pruned"), "pruned", ("slim", "pruned")),
+    "ns348": Row(("ns71", "pruned"), "pruned", ("slim", "pruned")),
     "structured": Row(("slim", "pruned"), "pruned"),
-    "structured232": Row(("structured", "pruned"), "pruned"),
+    "structured232": Row(("structured", "pruned"), "pruned", ("slim", "pruned")),
     "binary": Row(("base", "float"), "quantized"),
     "ns71-quant": Row(("ns71", "pruned"), "quantized"),
     "structured-quant": Row(("structured", "pruned"), "quantized"),
@@ -62,28 +65,39 @@ ROWS = {
 
 
 def run_row(name: str, seed: int, factor: float, work: Path, data: TrainingData) -> dict[str, Any]:
-    """Run one row, after what it starts from.
+    """Run one row, after what it starts from unless the working folder has that.
 
     Returns:
         The row's summary; "seconds" adds up everything that led to it.
     """
     row = ROWS[name]
-    folder = work / f"seed{seed}" / name
+    folder = work / f"seed{seed}"
     torch.manual_seed(seed)
     model = models.lenet5()
     before = 0.0
+    for other in dict.fromkeys(part[0] for part in (row.start, row.teacher) if part is not None):
+        if not (folder / other / "summary.json").exists():
+            run_row(other, seed, factor, work, data)
     if row.start is not None:
-        before = run_row(row.start[0], seed, factor, work, data)["seconds"]
-        saved = checkpoint.load(work / f"seed{seed}" / row.start[0] / f"{row.start[1]}.pt")
-        assert saved is not None
-        structure.resize(model, saved["model"])
-        model.load_state_dict(saved["model"])
+        before = spent(row.start[0], folder)
+        source.load_weights(model, folder / row.start[0] / f"{row.start[1]}.pt")
+    teacher = None
+    if row.teacher is not None:
+        teacher = models.lenet5()
+        source.load_weights(teacher, folder / row.teacher[0] / f"{row.teacher[1]}.pt")
     chosen = rows.scaled(recipe.load(ROOT / "recipes" / f"lenet5-{name}.toml"), factor, seed)
-
-    run = loop.Run(model, data, chosen, folder, progress=lambda at: rows.show(name, seed, at))
+    show = functools.partial(rows.show, name, seed)
+    run = loop.Run(model, data, chosen, folder / name, progress=show, teacher=teacher)
     run.run()
     summary = finish.finish(run)
     return {**summary, "seconds": before + run.seconds}
+
+
+def spent(name: str, folder: Path) -> float:
+    """Seconds of a row that is done and of all that it started from."""
+    start = ROWS[name].start
+    summary = json.loads((folder / name / "summary.json").read_text(encoding="utf-8"))
+    return float(summary["seconds"]) + (spent(start[0], folder) if start is not None else 0.0)
 
 
 def overhead(data: TrainingData, work: Path) -> float:

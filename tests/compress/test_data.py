@@ -77,7 +77,7 @@ def test_batches_cover_an_epoch_and_processes_share_each_batch() -> None:
     def epoch(rank: int, world: int) -> list[list[int]]:
         generator = torch.Generator().manual_seed(3)
         stream = data.batches(images, labels, 4, generator, shift=1, flip=True, rank=rank, world=world)
-        return [chosen.tolist() for _, chosen in stream]
+        return [chosen.tolist() for _, _, chosen in stream]
 
     alone = epoch(0, 1)
     assert sorted(index for batch in alone for index in batch) == list(range(20))

@@ -24,6 +24,9 @@ BAR = 24
 @click.option("--recipe", "recipe_path", required=True, type=click.Path(path_type=Path), help="TOML file.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder; resumes there.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Start from these weights (a state_dict file).")
+@click.option(
+    "--teacher", type=click.Path(path_type=Path), help="Weights of MODEL that [distill] follows; default: the start."
+)
 @click.option("--device", default="", help="cpu, cuda, cuda:1; default: CUDA where there is one.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of torch.")
 @click.option(
@@ -41,6 +44,7 @@ def command(
     recipe_path: Path,
     output: Path,
     weights: Path | None,
+    teacher: Path | None,
     device: str,
     threads: int,
     output_format: str,
@@ -71,12 +75,19 @@ def command(
     torch.manual_seed(chosen.train.seed)
     network = source.load(model, weights)
     recipe.check(chosen, network, str(recipe_path))
+    teaching = None
+    if teacher is not None:
+        if not chosen.distill.weight:
+            raise UserError("--teacher is given and the recipe does not distill", hint="[distill] weight = 0.7")
+        teaching = source.load(model, teacher)
     loaded = datas.load(data)
     if check_only:
         click.echo(f"{recipe_path}: {len(loop.plan(chosen))} stages, {sum(s.epochs for s in loop.plan(chosen))} epochs")
         return
     with distributed.processes() as rank:
-        run = loop.Run(network, loaded, chosen, output, device or distributed.device(), progress=_show)
+        run = loop.Run(
+            network, loaded, chosen, output, device or distributed.device(), progress=_show, teacher=teaching
+        )
         run.run()
         if rank:
             return

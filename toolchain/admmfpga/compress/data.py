@@ -133,8 +133,10 @@ def batches(
     flip: bool = False,
     rank: int = 0,
     world: int = 1,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch in random order. Every process draws the same numbers and takes its own slice of each batch.
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """One epoch in random order: images, labels, and which of the training set they are.
+
+    Every process draws the same numbers and takes its own slice of each batch.
 
     Args:
         images, labels: the whole training set, on the device.
@@ -156,7 +158,7 @@ def batches(
             batch = _shifted(batch, offsets[:, mine].to(images.device), shift)
         if mirrored is not None:
             batch = torch.where(mirrored[mine].to(images.device)[:, None, None, None], batch.flip(3), batch)
-        yield batch, labels[chosen]
+        yield batch, labels[chosen], chosen
 
 
 def _shifted(images: Tensor, offsets: Tensor, most: int) -> Tensor:

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from admmfpga.compress import activation, checkpoint, structure
 from admmfpga.compress.admm import Compressor, Residual
 from admmfpga.compress.data import TrainingData, batches
+from admmfpga.compress.distill import Teacher
 from admmfpga.compress.levels import Bits, LevelSet
 from admmfpga.compress.masking import Masks
 from admmfpga.compress.recipe import Admm, Phase, Recipe, Step, check, weighted_layers
@@ -62,6 +63,7 @@ class Run:
         folder: receives checkpoint.pt, metrics.jsonl, pruned.pt and quantized.pt.
         device: "" chooses CUDA where there is one.
         progress: called after every epoch on the first process.
+        teacher: a trained network that the recipe's distillation follows; None: the model as it comes.
 
     Raises:
         UserError: the recipe does not fit the model, or the folder holds another run.
@@ -73,6 +75,7 @@ class Run:
     folder: Path
     device: str = ""
     progress: Callable[[Progress], None] = lambda _: None
+    teacher: nn.Module | None = None
 
     accuracies: dict[str, float] = field(default_factory=dict, init=False)
     residuals: dict[str, Residual] = field(default_factory=dict, init=False)
@@ -99,6 +102,7 @@ class Run:
         self.stages = plan(self.recipe)
         self.metrics: list[dict[str, Any]] = []
         self._place()
+        self.lesson = self._lesson()
 
     # ---- the run ------------------------------------------------------------------------------------------------
 
@@ -162,7 +166,7 @@ class Run:
             world=self.world,
         )
         low = options.precision == "bfloat16" and not stage.freezes_normalization
-        for step, (images, labels) in enumerate(stream):
+        for step, (images, labels, chosen) in enumerate(stream):
             rate = stage.learning_rate * stage.decay(epoch + step / steps)
             for group in stage.optimizer.param_groups:
                 group["lr"] = rate
@@ -170,6 +174,8 @@ class Run:
             with torch.autocast(self.target.type, torch.bfloat16, enabled=low):
                 output = model(images)
             loss = nn.functional.cross_entropy(output.float(), labels, label_smoothing=options.label_smoothing)
+            if self.lesson is not None:
+                loss = self.lesson.blended(loss, output.float(), images, chosen)
             loss.backward()
             stage.before_step()
             self.masks.mask_gradients()
@@ -177,6 +183,15 @@ class Run:
             self.masks.apply()
             total += loss.detach()
         return float(total) / steps
+
+    def _lesson(self) -> Teacher | None:
+        """Made before a checkpoint is read, so that it is the same one whether the run is resumed or not."""
+        options = self.recipe.distill
+        if not options.weight:
+            return None
+        augmented = bool(self.recipe.train.shift or self.recipe.train.flip)
+        model = (self.teacher or self.model).to(self.target)
+        return Teacher(model, self.data, options.weight, options.temperature, augmented=augmented)
 
     @torch.no_grad()
     def evaluate(self) -> float:
@@ -247,8 +262,10 @@ class Run:
     # ---- state --------------------------------------------------------------------------------------------------
 
     def fingerprint(self) -> str:
-        """Of what decides the result: the recipe, the model's shapes, the data's size, the number of processes."""
-        described = (self.recipe, sorted(self.original.items()), len(self.data.train_images), self.world)
+        """Of what decides the result: recipe, the model's shapes, the data's size, number of processes, teacher."""
+        described = [self.recipe, sorted(self.original.items()), len(self.data.train_images), self.world]
+        if self.teacher is not None:
+            described.append(sum(float(tensor.double().sum()) for tensor in self.teacher.state_dict().values()))
         return hashlib.sha256(repr(described).encode()).hexdigest()
 
     def _save(self, index: int, epoch: int, stage: dict[str, Any] | None) -> None:

@@ -52,6 +52,20 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Distill:
+    """A trained network teaches (the one that the run starts from, unless the command names another): its softened
+    outputs are a part of the loss of every phase.
+
+    Attributes:
+        weight: of that part, 0 to 1; 0 is plain training.
+        temperature: both outputs are divided by it before softmax.
+    """
+
+    weight: float = 0.0
+    temperature: float = 4.0
+
+
+@dataclass(frozen=True)
 class Phase:
     """Plain training, with the cosine schedule down to zero over all its epochs."""
 
@@ -318,6 +332,7 @@ class Recipe:
     Attributes:
         name: of the run, shown in the summary.
         train: defaults of all training.
+        distill: what a teacher adds to the loss.
         pretrain: before anything else; 0 epochs for a model that comes trained.
         steps: of progressive pruning, in order.
         quantize: weights, after pruning.
@@ -326,6 +341,7 @@ class Recipe:
 
     name: str = "compress"
     train: Train = Train()
+    distill: Distill = Distill()
     pretrain: Phase = Phase()
     steps: tuple[Step, ...] = ()
     quantize: Quantize = Quantize()
@@ -340,6 +356,8 @@ class Recipe:
             ("train.momentum", self.train.momentum, 0, 0.9999),
             ("train.weight_decay", self.train.weight_decay, 0, 1),
             ("train.shift", self.train.shift, 0, 64),
+            ("distill.weight", self.distill.weight, 0, 1),
+            ("distill.temperature", self.distill.temperature, 0.1, 1000),
             ("activations.bits", self.activations.bits, 2, 8),
             ("activations.percentile", self.activations.percentile, 50, 100),
             ("activations.images", self.activations.images, 1, 1 << 31),

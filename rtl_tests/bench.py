@@ -21,6 +21,8 @@ from admmfpga.blocks import Block, Port
 from admmfpga.blocks.base import Process
 from admmfpga.codegen.environment import make_environment
 from admmfpga.codegen.rtl import compile_order, render_registers
+from admmfpga.engine import registers as engine
+from admmfpga.engine.simulation import rtl_files
 from admmfpga.network import IntArray, IntType
 from admmfpga.packing.memory import pack_words, unpack_words
 from admmfpga.resources import resource_dir
@@ -139,8 +141,8 @@ def rtl_folder() -> Path:
 
 
 def register_package(folder: Path) -> list[Path]:
-    """The rendered register package, in `folder`."""
-    files = render_registers(make_environment())
+    """The rendered register packages, in `folder`."""
+    files = render_registers(make_environment()) | {f"{engine.PACKAGE}.sv": rtl_files()[f"{engine.PACKAGE}.sv"]}
     for name, text in files.items():
         _write(folder / name, text)
     return [folder / name for name in compile_order(list(files))]

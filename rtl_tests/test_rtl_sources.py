@@ -26,6 +26,11 @@ ILLEGAL = {
     "unrolled_pe": [{"OUT_LANES": 0}, {"STAGES": 0}],
     "max_pool": [{"TAPS": 0}],
     "axis_input": [{"BITS": 9, "CONTAINER_BITS": 8}, {"CONTAINER_BITS": 12}, {"BEATS": 0}],
+    "engine_scratchpad": [{"DEPTH": 1}],
+    "engine_stream": [{"WORD_BYTES": 12}, {"BURST": 512}],
+    "engine_transfer": [{"WORD_BYTES": 8}],
+    "engine_drain": [{"PE": 12}, {"REQUANT": 8}],
+    "engine_compute": [{"PE": 12}],
     "axis_output": [{"BITS": 9, "CONTAINER_BITS": 8}, {"CONTAINER_BITS": 12}, {"BEATS": 0}],
 }
 

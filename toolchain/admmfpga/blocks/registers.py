@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PACKAGE = "admmfpga_registers"
+"""Of the SystemVerilog that is rendered from the table."""
+
 ADDRESS_BITS = 8
 MAGIC = 0x41444D4D
 """ASCII "ADMM"."""

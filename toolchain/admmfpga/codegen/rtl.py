@@ -42,7 +42,8 @@ def render_rtl(design: Design, environment: Environment, *, model_sha256: str) -
         "address_bits": ADDRESS_BITS,
         "registers": REGISTERS,
     }
-    files = {path.name: path.read_text() for path in sorted((resource_dir("hls_templates") / "rtl").glob("*.sv"))}
+    paths = sorted((resource_dir("hls_templates") / "rtl").glob("*.sv"))
+    files = {path.name: path.read_text() for path in paths if not path.name.startswith("engine")}
     for name in ("accelerator.sv", "dataflow.sv"):
         files[name] = environment.get_template(f"rtl/{name}.j2").render(context)
     files |= render_registers(environment)

@@ -118,7 +118,7 @@ class _Engine:
         parameters = self.stream[self.at + HEADER_BYTES : self.at + HEADER_BYTES + PARAMETER_BYTES * shape.pe]
         bias, multiplier = parameters.view("<i4").astype(np.int64).reshape(-1, 2).T
         start = self.at + shape.header_words * shape.word_bytes
-        end = start + weight_words(shape, d) * shape.word_bytes
+        end = start + weight_words(d) * shape.word_bytes
         taps = self._taps()
         positions = len(taps)
         kind, lanes = d["flags"] & 3, shape.simd

@@ -22,7 +22,10 @@ from admmfpga.engine.shape import HEADER_BYTES, PARAMETER_BYTES, EngineShape
 Bytes = npt.NDArray[np.uint8]
 
 COMPUTE = (
-    ("flags", "bits 1:0 kind, bit 2 clear, bit 3 drain, bit 4 activations are signed"),
+    (
+        "flags",
+        "bits 1:0 kind, bit 2 clear, bit 3 drain, bit 4 signed activations, bits 31:8 stream words of weights",
+    ),
     ("wait_transfers", "transfers that must be complete"),
     ("wait_commands", "compute commands that must be complete"),
     ("base", "scratchpad word of the input's first plane"),
@@ -117,12 +120,6 @@ def header(shape: EngineShape, fields: Mapping[str, int], bias: IntLike, multipl
 IntLike = npt.NDArray[np.int64]
 
 
-def weight_words(shape: EngineShape, fields: Mapping[str, int]) -> int:
+def weight_words(fields: Mapping[str, int]) -> int:
     """Stream words behind a command's header."""
-    steps = fields["planes"] * fields["kernel_rows"] * fields["kernel_columns"]
-    match fields["flags"] & 3:
-        case 0:
-            return steps
-        case 1:
-            return -(-steps // shape.pe)
-    return 0
+    return fields["flags"] >> 8

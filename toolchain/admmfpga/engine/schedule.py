@@ -302,17 +302,18 @@ class _Maker:
         fields: dict[str, int],
         group: Group,
         number: int,
-        words: Words,
+        read: Words,
         place: _Place,
         rows: tuple[int, int],
         columns: tuple[int, int],
     ) -> None:
         last = number == len(group.parts) - 1
-        fields["flags"] |= CLEAR * (number == 0) | DRAIN * last
+        words = len(group.parts[number].weights) // self.shape.word_bytes
+        fields["flags"] |= CLEAR * (number == 0) | DRAIN * last | words << 8
         fields |= {"out_base": place.base, "out_pitch": place.pitch, "out_plane": place.plane}
         fields["out_words"] = place.planes
         command = Command(index, fields, group.bias, group.multiplier, group.parts[number].weights)
-        self._reads(command, words)
+        self._reads(command, read)
         if last:
             self._writes(command, place.words(rows, columns))
         self.commands.append(command)

@@ -1,0 +1,209 @@
+"""Exact cycles of a program on DRAM with a fixed latency: what the RTL does, event by event instead of cycle by cycle.
+
+DRAM takes an address in any cycle, gives the first beat `latency` cycles later and one beat a cycle from then on,
+bursts in order, on both ports; a write burst is answered `latency` cycles after its last beat. Cycle 0 is the one in
+which the engine starts. Of a count ("transfers done") what matters is from which cycle on it can be seen.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from admmfpga.blocks.base import clog2
+from admmfpga.engine.program import DRAIN, STORE, TRANSFER_BYTES
+from admmfpga.engine.schedule import Command, Program, Transfer
+from admmfpga.engine.shape import LEAST_STEP, STREAM_FIFO, EngineShape
+
+BURST = 64
+"""Beats of a burst of the weight stream."""
+
+DEFAULT_LATENCY = 30
+"""Cycles that reports assume: a Zynq's DDR3 controller takes about as long at 100 MHz."""
+
+
+@dataclass(frozen=True)
+class EngineTiming:
+    """A frame on the engine.
+
+    Attributes:
+        cycles: from start to the end of the last command and transfer.
+        busy: of these, cycles in which the array took a position.
+        latency: of DRAM, as assumed.
+        layer_ends: cycle in which each layer's last command is complete.
+    """
+
+    cycles: int
+    busy: int
+    latency: int
+    layer_ends: tuple[int, ...]
+
+
+def time_program(program: Program, latency: int = DEFAULT_LATENCY) -> EngineTiming:
+    """Evaluate a program. `latency` is at least 1."""
+    clock = _Clock(program, latency)
+    return clock.run()
+
+
+class _Stream:
+    """When each word of the weight stream is there."""
+
+    def __init__(self, shape: EngineShape, words: int, latency: int) -> None:
+        self.beats = shape.word_bytes // shape.axi
+        self.left = words * self.beats  # beats that were not asked for
+        self.latency = latency
+        self.asked = 0
+        self.ask_time = 0
+        self.last_arrival = -1
+        # Runs of consecutive beats that arrive in consecutive cycles: (first beat, beats, cycle of the first).
+        self.bursts: deque[tuple[int, int, int]] = deque()
+        # The same for reads from the FIFO, as far as requests still depend on them.
+        self.reads: deque[tuple[int, int, int]] = deque()
+        self.next_beat = 0
+        self.last_read = -1
+
+    def word(self, taken: int) -> int:
+        """Cycle from which the next word is there.
+
+        Args:
+            taken: cycle in which the word before it was taken; -1 for the first.
+        """
+        end = self.next_beat + self.beats
+        self.last_read = max(self.last_read, taken - 1)
+        while self.next_beat < end:
+            while not self.bursts or self.bursts[0][0] + self.bursts[0][1] <= self.next_beat:
+                if self.bursts:
+                    self.bursts.popleft()
+                else:
+                    self._ask()
+            first, beats, arrival = self.bursts[0]
+            count = min(end, first + beats) - self.next_beat
+            at = max(self.last_read + 1, arrival + self.next_beat - first + 1)
+            self.reads.append((self.next_beat, count, at))
+            self.last_read = at + count - 1
+            self.next_beat += count
+        return self.last_read + 2
+
+    def _ask(self) -> None:
+        beats = min(self.left, BURST)
+        # The FIFO has room when so many beats were read.
+        needed = self.asked + beats - STREAM_FIFO
+        time = self.ask_time + 1
+        if needed > 0:
+            time = max(time, self._read_time(needed - 1) + 1)
+        self.ask_time = time
+        arrival = max(time + 1 + self.latency, self.last_arrival + 1)
+        self.bursts.append((self.asked, beats, arrival))
+        self.last_arrival = arrival + beats - 1
+        self.asked += beats
+        self.left -= beats
+
+    def _read_time(self, beat: int) -> int:
+        while self.reads[0][0] + self.reads[0][1] <= beat:
+            self.reads.popleft()
+        first, _, at = self.reads[0]
+        return at + beat - first
+
+
+class _Clock:
+    def __init__(self, program: Program, latency: int) -> None:
+        assert latency >= 1, latency
+        self.program, self.shape, self.latency = program, program.shape, latency
+        words = program.stream_bytes // self.shape.word_bytes
+        self.stream = _Stream(self.shape, words, latency)
+        # From which cycle on a count can be seen, by the count.
+        self.transfers_seen = [1]
+        self.commands_seen = [1]
+        # Array: when a header may be taken, when a command may begin, the memories, the drain.
+        self.taken = -1
+        self.header_free = 1
+        self.idle = 1
+        self.bank = 0
+        self.bank_free = [1, 1]
+        self.drain_idle = 1
+        self.busy = 0
+        # Transfers: when the next descriptor is asked for.
+        self.ask = 1
+
+    def run(self) -> EngineTiming:
+        commands, transfers = self.program.commands, self.program.transfers
+        ends = [0] * len(self.program.lowered.layers)
+        while len(self.commands_seen) <= len(commands) or len(self.transfers_seen) <= len(transfers):
+            at = len(self.commands_seen) - 1
+            moved = len(self.transfers_seen) - 1
+            if at < len(commands) and commands[at].fields["wait_transfers"] <= moved:
+                self._command(commands[at])
+                ends[commands[at].layer] = self.commands_seen[-1]
+            else:
+                assert transfers[moved].fields["wait_commands"] <= at, "the program deadlocks"
+                self._transfer(transfers[moved])
+        cycles = max(self.commands_seen[-1], self.transfers_seen[-1]) + 1
+        return EngineTiming(cycles, self.busy, self.latency, tuple(ends))
+
+    def _take(self, earliest: int) -> int:
+        """Cycle in which a word is taken."""
+        self.taken = max(self.stream.word(self.taken), earliest)
+        return self.taken
+
+    def _command(self, command: Command) -> None:
+        fields, shape = command.fields, self.shape
+        for _ in range(shape.header_words):
+            self._take(self.header_free)
+        positions = fields["rows"] * fields["columns"]
+        steps = fields["planes"] * fields["kernel_rows"] * fields["kernel_columns"]
+        words = fields["flags"] >> 8
+        begins = max(
+            self.taken + 1,
+            self.idle,
+            self.bank_free[self.bank],
+            self.transfers_seen[fields["wait_transfers"]],
+            self.commands_seen[fields["wait_commands"]],
+        )
+        if words:
+            begins = self._take(begins)
+        per_word = steps if not words else (1 if words == steps else shape.pe)
+        length = max(positions, LEAST_STEP)
+        end, step = begins, 0
+        for _ in range(max(words, 1)):
+            count = min(per_word, steps - step)
+            end += count * length
+            step += count
+            if step < steps:
+                end = self._take(end)
+        self.busy += steps * positions
+        self.header_free = max(begins, self.taken) + 1
+        last = end - length + positions
+        levels = clog2(shape.simd)
+        flushed = max(end + 1, last + 5 + levels + 3) + 3
+        hand_over = max(flushed, self.drain_idle)
+        self.idle = hand_over + 1
+        if not fields["flags"] & DRAIN:
+            self.commands_seen.append(hand_over + 2)
+            return
+        written = _next(hand_over + positions * fields["out_words"] * (shape.simd // shape.requant) + 8, odd=True)
+        self.drain_idle = written + 1
+        self.bank_free[self.bank] = written + 2
+        self.bank = 1 - self.bank
+        self.commands_seen.append(written + 2)
+
+    def _transfer(self, transfer: Transfer) -> None:
+        fields = transfer.fields
+        fetched = self.ask + 1 + self.latency + TRANSFER_BYTES // self.shape.axi
+        runs = max(fetched, self.commands_seen[fields["wait_commands"]])
+        complete = self._moved(runs, fields)
+        self.transfers_seen.append(complete + 1)
+        self.ask = complete + 1
+
+    def _moved(self, runs: int, fields: Mapping[str, int]) -> int:
+        """Cycle in which a transfer that runs from the cycle behind `runs` is complete."""
+        beats = fields["count"] * fields["length"] * (self.shape.simd // self.shape.axi)
+        if fields["flags"] & STORE:
+            first = _next(runs + 1, odd=False) + 3
+            return first + beats - 1 + self.latency + 1
+        return _next(runs + 2 + self.latency + beats, odd=False)
+
+
+def _next(cycle: int, *, odd: bool) -> int:
+    """The first odd or even cycle from this one on."""
+    return cycle if cycle % 2 == int(odd) else cycle + 1

@@ -20,31 +20,40 @@ def command(
     clock: float | None,
     target_fps: float | None,
     pe: tuple[str, ...],
+    architecture: str,
     as_json: bool,
 ) -> None:
     """Check a model against a board without building: all unsupported nodes, layers, fit, expected throughput.
 
     Exit code 2 if the model cannot be compiled.
 
+    A network that does not fit as one PE array a layer is checked for the shared engine.
+
     \b
     Example:
       admmfpga check model.onnx --board pynq
     """
-    from admmfpga.codegen.build import compile_model
+    from admmfpga.engine.build import compile_any
+    from admmfpga.engine.table import format_engine_report
     from admmfpga.report import format_report
 
     with Steps(quiet=as_json) as steps:
         steps("reading and quantizing the model")
         images = None if calibration is None else options.load_npz(calibration)[0]
-        compiled = compile_model(
+        compiled = compile_any(
             model,
             board,
             calibration=images,
             clock_mhz=clock,
             target_fps=target_fps,
             pe=options.pe_kinds(pe),
+            architecture=architecture,
             progress=steps,
         )
     for warning in compiled.imported.warnings:
         click.secho(f"warning: {warning}", fg="yellow", err=True)
-    click.echo(json.dumps(compiled.report, indent=2) if as_json else format_report(compiled.report))
+    if as_json:
+        click.echo(json.dumps(compiled.report, indent=2))
+        return
+    engine = compiled.report["architecture"] == "engine"
+    click.echo(format_engine_report(compiled.report) if engine else format_report(compiled.report))

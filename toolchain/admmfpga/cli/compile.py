@@ -22,6 +22,7 @@ def command(
     clock: float | None,
     target_fps: float | None,
     pe: tuple[str, ...],
+    architecture: str,
     as_json: bool,
     output: Path | None,
     force: bool,
@@ -29,36 +30,41 @@ def command(
     """Turn an ONNX model into HLS C++, SystemVerilog, memory images, a Vivado project, a driver and a report.
 
     MODEL is a quantized (QDQ) network, or a float one that is quantized first with the --calibration images. The build
-    folder appears as a whole or not at all, and the same input gives byte-identical files.
+    folder appears as a whole or not at all, and the same input gives byte-identical files. A network that does not fit
+    as one PE array a layer gets the shared engine: HLS C++, SystemVerilog and the program that it runs.
 
     \b
     Examples:
       admmfpga compile model.onnx --board pynq --calibration images.npz
       admmfpga compile pruned.onnx --board pynq --pe csr --pe conv1=dense
+      admmfpga compile resnet50.onnx --board pynq --architecture engine
       admmfpga compile model.onnx --board zcu104 --clock 250 --target-fps 10000 -o build/fast
     """
-    from admmfpga.codegen.build import compile_model, write_build
+    from admmfpga.engine.build import compile_any, write_any
+    from admmfpga.engine.table import format_engine_report
     from admmfpga.report import format_report
 
     with Steps(quiet=as_json) as steps:
         steps("reading and quantizing the model")
         images = None if calibration is None else options.load_npz(calibration)[0]
-        compiled = compile_model(
+        compiled = compile_any(
             model,
             board,
             calibration=images,
             clock_mhz=clock,
             target_fps=target_fps,
             pe=options.pe_kinds(pe),
+            architecture=architecture,
             progress=steps,
         )
         folder = output or Path("build") / compiled.imported.network.name
         steps("writing the build folder")
-        write_build(compiled, folder, force=force)
+        write_any(compiled, folder, force=force)
     for warning in compiled.imported.warnings:
         click.secho(f"warning: {warning}", fg="yellow", err=True)
     if as_json:
         click.echo(json.dumps(compiled.report | {"build": str(folder)}, indent=2))
         return
-    click.echo(format_report(compiled.report))
+    engine = compiled.report["architecture"] == "engine"
+    click.echo(format_engine_report(compiled.report) if engine else format_report(compiled.report))
     click.echo(f"\nbuild folder: {folder}    next: admmfpga simulate {folder} --images FILE.npz")

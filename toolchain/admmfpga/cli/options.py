@@ -43,9 +43,18 @@ def pe_kinds(values: tuple[str, ...]) -> dict[str, str]:
     return {layer: kind for layer, _, kind in split}
 
 
+architecture = click.option(
+    "--architecture",
+    type=click.Choice(["auto", "dataflow", "engine"]),
+    default="auto",
+    show_default=True,
+    help="One PE array a layer (dataflow), one shared array with weights in DRAM (engine), or what fits (auto).",
+)
+
+
 def compiling(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of `check` and `compile`."""
-    for option in (as_json, pe, target_fps, clock, calibration, board, model):
+    for option in (as_json, architecture, pe, target_fps, clock, calibration, board, model):
         function = option(function)
     return function
 

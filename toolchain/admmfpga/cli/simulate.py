@@ -55,6 +55,7 @@ def command(
       admmfpga simulate build/lenet5 --images test.npz --count 100
       admmfpga simulate build/lenet5 --dataset mnist --count 1000 --implementation rtl --json
     """
+    from admmfpga.engine.check import is_engine_build
     from admmfpga.report import format_verification, with_verification
     from admmfpga.runtime import open_build
     from admmfpga.runtime.images import to_codes
@@ -63,6 +64,8 @@ def command(
     if (images is None) == (dataset is None):
         raise UserError("give either --images FILE.npz or --dataset mnist")
     wanted = [n for n in IMPLEMENTATIONS[1:] if "all" in chosen or n in chosen]
+    if is_engine_build(build):
+        sys.exit(_engine(build, images, count, wanted, named="rtl" in chosen, as_json=as_json))
     with Steps(quiet=as_json) as steps:
         steps("reading the build")
         opened = open_build(build)
@@ -95,3 +98,30 @@ def command(
     for text in problems:
         click.secho(f"mismatch: {text}", fg="red", err=True)
     sys.exit(1 if problems else 0)
+
+
+def _engine(
+    folder: Path, images: Path | None, count: int | None, wanted: list[str], *, named: bool, as_json: bool
+) -> int:
+    """The same for a build of the shared engine; it has no streams, so no cocotb bench and no DPI shell."""
+    from admmfpga.engine.check import open_engine_build, verify
+    from admmfpga.runtime.images import codes_of
+
+    with Steps(quiet=as_json) as steps:
+        steps("reading the build")
+        build = open_engine_build(folder)
+        if images is not None:
+            pixels = options.load_npz(images)[0]
+        else:
+            pixels = options.dataset_images("mnist", build.input)[0]
+        codes = codes_of(build.input, pixels[:count])
+        found, problems = verify(build, codes, wanted, named=named, progress=steps)
+    build.save_report(build.report | {"verification": build.report.get("verification", {}) | found})
+    if as_json:
+        click.echo(json.dumps({"verification": found, "problems": problems}, indent=2))
+    else:
+        for name, entry in found.items():
+            click.echo(f"{name}: " + ", ".join(f"{key} {value}" for key, value in entry.items()))
+    for text in problems:
+        click.secho(f"mismatch: {text}", fg="red", err=True)
+    return 1 if problems else 0

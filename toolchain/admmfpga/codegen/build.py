@@ -66,6 +66,19 @@ def compile_model(
     board = load_board(board_name)
     clock = board.clock_mhz if clock_mhz is None else clock_mhz
     imported = load(path, calibration=calibration)
+    return map_import(imported, board, clock, target_fps=target_fps, pe=pe, progress=progress)
+
+
+def map_import(
+    imported: Import,
+    board: Board,
+    clock: float,
+    *,
+    target_fps: float | None = None,
+    pe: Mapping[str, str] | None = None,
+    progress: Progress = lambda *_: None,
+) -> Compiled:
+    """Map an imported model onto a board; see `compile_model`."""
     progress("folding the layers onto the board")
     interval = None if target_fps is None else int(clock * 1e6 / target_fps)
     if interval == 0:

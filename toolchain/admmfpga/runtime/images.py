@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from admmfpga.errors import UserError
 from admmfpga.mapping import Design
-from admmfpga.network import IntArray
+from admmfpga.network import IntArray, Tensor
 
 
 def to_codes(design: Design, images: npt.NDArray[np.generic]) -> IntArray:
@@ -16,7 +16,12 @@ def to_codes(design: Design, images: npt.NDArray[np.generic]) -> IntArray:
     Raises:
         UserError: wrong shape, no images, or values that are not finite.
     """
-    shape = design.input.shape
+    return codes_of(design.input, images)
+
+
+def codes_of(source: Tensor, images: npt.NDArray[np.generic]) -> IntArray:
+    """As `to_codes`, for the tensor that takes the images."""
+    shape = source.shape
     expected = (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape
     if images.shape[1:] != expected:
         wanted = " x ".join(map(str, expected))
@@ -28,7 +33,7 @@ def to_codes(design: Design, images: npt.NDArray[np.generic]) -> IntArray:
         raise UserError("the images hold values that are not finite")
     if len(shape) == 3:
         images = images.transpose(0, 2, 3, 1)
-    return design.input.quantize(images.astype(np.float64))
+    return source.quantize(images.astype(np.float64))
 
 
 def accuracy(design: Design, results: IntArray, labels: IntArray | None) -> float | None:

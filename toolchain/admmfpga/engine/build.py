@@ -1,0 +1,229 @@
+"""Build folders of the shared engine, and the choice between it and the dataflow architecture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from admmfpga import __version__
+from admmfpga.atomic import atomic_directory
+from admmfpga.boards import Board, load_board
+from admmfpga.codegen.build import Compiled, map_import, write_build
+from admmfpga.codegen.render import write_files
+from admmfpga.engine.figures import layer_figures, totals
+from admmfpga.engine.hls import hls_files
+from admmfpga.engine.layers import lower
+from admmfpga.engine.schedule import Program, make_program
+from admmfpga.engine.shape import EngineShape, choose_shape, fitted_resources
+from admmfpga.engine.simulation import rtl_files, rtl_parameters
+from admmfpga.engine.timing import EngineTiming, time_program
+from admmfpga.errors import UserError
+from admmfpga.frontend import Import, load
+from admmfpga.manifest import write_manifest
+from admmfpga.network import Network, compact, weighted
+from admmfpga.network.ranges import weight_type
+
+Progress = Callable[..., None]
+
+ARCHITECTURES = ("auto", "dataflow", "engine")
+
+
+@dataclass(frozen=True, eq=False)
+class EngineCompiled:
+    """A network on the shared engine, before anything is written.
+
+    Attributes:
+        imported: the model.
+        program: what the engine runs.
+        timing: of a frame.
+        board, clock_mhz: where.
+        report: report.json.
+    """
+
+    imported: Import
+    program: Program
+    timing: EngineTiming
+    board: Board
+    clock_mhz: float
+    report: dict[str, Any]
+
+
+def compile_any(
+    path: Path,
+    board_name: str,
+    *,
+    architecture: str = "auto",
+    calibration: npt.NDArray[np.generic] | None = None,
+    clock_mhz: float | None = None,
+    target_fps: float | None = None,
+    pe: Mapping[str, str] | None = None,
+    progress: Progress = lambda *_: None,
+) -> Compiled | EngineCompiled:
+    """Import a model and put it on a board: one array a layer, or the shared engine where that does not fit.
+
+    Args:
+        architecture: "auto", "dataflow" or "engine"; the other arguments are those of `codegen.build.compile_model`.
+
+    Raises:
+        UserError: bad file, unsupported operators, unknown board, what does not fit either way.
+    """
+    board = load_board(board_name)
+    clock = board.clock_mhz if clock_mhz is None else clock_mhz
+    if architecture == "engine" and pe:
+        raise UserError("the shared engine has one PE array for all layers", "leave --pe out")
+    imported = load(path, calibration=calibration)
+    if architecture == "engine":
+        return compile_engine(imported, board, clock, "asked for", target_fps=target_fps, progress=progress)
+    too_large = weights_beyond(imported.network, board) if architecture == "auto" and not pe else ""
+    if too_large:
+        return compile_engine(imported, board, clock, too_large, target_fps=target_fps, progress=progress)
+    try:
+        return map_import(imported, board, clock, target_fps=target_fps, pe=pe, progress=progress)
+    except UserError as error:
+        if architecture == "dataflow" or pe:
+            raise
+        reason = f"not one array a layer: {error.message}"
+        try:
+            return compile_engine(imported, board, clock, reason, target_fps=target_fps, progress=progress)
+        except UserError as other:
+            # What the person may want to know is why the first choice does not fit.
+            raise UserError(
+                error.message, f"{error.hint}; the shared engine: {other.message}".lstrip("; "), node=error.node
+            ) from None
+
+
+def weights_beyond(network: Network, board: Board) -> str:
+    """Why the weights cannot all be on the chip; "" if they might.
+
+    A bound: no format stores a weight that is not zero in fewer bits, no board has more than its block RAM and LUTs.
+    """
+    bits = sum(np.count_nonzero(node.weights) * weight_type(node.weights).bits for node in weighted(network))
+    room = board.resources.bram18 * 18 * 1024 + board.resources.lut * 64 + board.uram * 288 * 1024
+    if bits <= room:
+        return ""
+    return f"weights of {bits / 8e6:,.1f} MB are more than the {room / 8e6:,.1f} MB that {board.name} holds on chip"
+
+
+def compile_engine(
+    imported: Import,
+    board: Board,
+    clock_mhz: float,
+    reason: str,
+    *,
+    target_fps: float | None = None,
+    progress: Progress = lambda *_: None,
+) -> EngineCompiled:
+    """A program for the engine that the board has room for.
+
+    Args:
+        reason: why the engine, for the report.
+
+    Raises:
+        UserError: nodes that the engine cannot compute, a board without memory port, a rate that it does not reach.
+    """
+    progress("planning the shared engine")
+    network = compact(imported.network)
+    shape = choose_shape(board.resources, board.port_bits, board=board.name)
+    program = make_program(lower(network, shape), shape)
+    timing = time_program(program)
+    rate = clock_mhz * 1e6 / timing.cycles
+    if target_fps is not None and rate < target_fps:
+        raise UserError(
+            f"the shared engine reaches {rate:.2f} frames/s on {board.name}, {target_fps:g} are asked for",
+            "a larger board, a higher --clock, or a smaller network",
+        )
+    report = _report(imported, network, program, timing, board, clock_mhz, reason)
+    return EngineCompiled(imported, program, timing, board, clock_mhz, report)
+
+
+def _report(
+    imported: Import,
+    network: Network,
+    program: Program,
+    timing: EngineTiming,
+    board: Board,
+    clock_mhz: float,
+    reason: str,
+) -> dict[str, Any]:
+    available = board.resources.as_dict()
+    used = fitted_resources(program.shape, board.resources).as_dict()
+    # DSP and block RAM follow the inference rules; LUT and FF are a rough count that no synthesis has confirmed.
+    sources = {"bram18": "modelled", "dsp": "modelled", "lut": "rough estimate", "ff": "rough estimate"}
+    return {
+        "model": {"name": imported.network.name, "sha256": imported.sha256},
+        "board": board.name,
+        "part": board.part,
+        "family": board.family,
+        "clock_mhz": clock_mhz,
+        "architecture": "engine",
+        "reason": reason,
+        "shape": asdict(program.shape) | {"multipliers": program.shape.multipliers},
+        "throughput_fps": round(clock_mhz * 1e6 / timing.cycles, 3),
+        **totals(program, timing, network),
+        "resources": {
+            name: {"used": used[name], "available": available[name], "source": sources[name]} for name in available
+        },
+        "layers": layer_figures(program, timing),
+        "host": [{"op": op.op, "axis": op.axis} for op in network.host_ops],
+    }
+
+
+def write_any(compiled: Compiled | EngineCompiled, folder: Path, *, force: bool = False) -> None:
+    """Write a build folder of either architecture; it appears as a whole or not at all.
+
+    Raises:
+        UserError: if `folder` holds something that is not a build, unless forced.
+    """
+    if isinstance(compiled, Compiled):
+        write_build(compiled, folder, force=force)
+        return
+    with atomic_directory(folder, force=force) as work:
+        write_files(work, render_engine(compiled))
+        write_manifest(work, {"generator": f"admmfpga {__version__}", "model_sha256": compiled.imported.sha256})
+
+
+def render_engine(compiled: EngineCompiled) -> dict[str, str | bytes]:
+    """All files of an engine's build folder but the manifest, by path."""
+    program = compiled.program
+    design = {
+        "architecture": "engine",
+        "name": compiled.imported.network.name,
+        "model_sha256": compiled.imported.sha256,
+        "board": compiled.board.name,
+        "clock_mhz": compiled.clock_mhz,
+        "shape": asdict(program.shape),
+        "rtl_parameters": rtl_parameters(program.shape),
+        "program": {
+            "stream_words": program.stream_bytes // program.shape.word_bytes,
+            "commands": len(program.commands),
+            "transfers": len(program.transfers),
+            "data_bytes": program.dram_bytes,
+            "input": {"address": program.input_address, "fold": _fold(program)},
+            "output": {"address": program.output_address, "bytes": program.output_bytes},
+        },
+    }
+    files: dict[str, str | bytes] = {
+        "model.onnx": compiled.imported.model.SerializeToString(deterministic=True),
+        "design.json": json.dumps(design, indent=2) + "\n",
+        "report.json": json.dumps(compiled.report, indent=2) + "\n",
+        "program/stream.bin": program.stream().tobytes(),
+        "program/transfers.bin": program.transfer_list().tobytes(),
+    }
+    files |= {f"rtl/{name}": text for name, text in rtl_files().items()}
+    return files | {f"hls/{name}": text for name, text in hls_files(program.shape).items()}
+
+
+def _fold(program: Program) -> dict[str, int] | None:
+    fold = program.lowered.fold
+    return None if fold is None else asdict(fold)
+
+
+def engine_shape(described: Mapping[str, Any]) -> EngineShape:
+    """The shape of an engine's design.json."""
+    return EngineShape(**described["shape"])

@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from admmfpga.blocks import UnrolledPE, Window
+from admmfpga.blocks import BinaryPE, UnrolledPE, Window
 from admmfpga.blocks.window import gather_lanes
 from admmfpga.mapping import Design, Folding, build_design
 from admmfpga.mapping.candidates import foldings, layout_candidates, unrolled_candidates
+from admmfpga.mapping.parts import may_threshold
 from admmfpga.mapping.support import hardware_nodes
-from admmfpga.mapping.units import is_tiny, layouts, other_indices
+from admmfpga.mapping.units import is_binary, is_tiny, layouts, other_indices
 from admmfpga.network import (
+    BIPOLAR,
     Conv,
     Dense,
     Flatten,
@@ -26,6 +28,7 @@ from admmfpga.network import (
     Tensor,
     compact,
     fixed_point,
+    requantization_of,
     window_positions,
 )
 from admmfpga.network.ranges import accumulator_type, weight_type
@@ -53,6 +56,11 @@ class NetworkMaker:
     def requantization(self, columns: int, channels: int, dtype: IntType, weight_bits: int) -> Requantization:
         """Scales that spread the accumulators over the output's range; now and then a clip as a Relu makes it."""
         rng, source = self.rng, self.tensor.dtype
+        if dtype.bipolar:
+            # A sign: what is not below the threshold is +1.
+            half = int(np.sqrt(columns) * 2.0 ** (weight_bits - 1) * source.greatest / 2) + 1
+            bias = rng.integers(-half, half, channels, endpoint=True)
+            return Requantization(bias, np.ones(channels, dtype=np.int64), 0, 1, 0, 1, dtype)
         spread = np.sqrt(columns) * 2.0 ** (weight_bits - 1) * 2.0**source.bits / 3
         ratio = 2.0**dtype.bits / spread * rng.uniform(0.3, 1.0, channels)
         if rng.integers(4) == 0:
@@ -64,6 +72,8 @@ class NetworkMaker:
         return Requantization(bias, multiplier, shift, zero_point, low, dtype.max, dtype)
 
     def weights(self, *shape: int, bits: int) -> IntArray:
+        if bits == 1:
+            return self.rng.choice([-1, 1], shape)
         top = (1 << (bits - 1)) - 1
         return self.rng.integers(-top, top, shape, endpoint=True)
 
@@ -286,6 +296,70 @@ def random_unrolled_design(rng: np.random.Generator) -> Design:
         if isinstance(node, Conv | Dense) and is_tiny(node.matrix) and rng.integers(4):
             options = unrolled_candidates(network, node)
             chosen[node.name] = options[rng.integers(len(options))].folding
+    return build_design(network, chosen, original)
+
+
+def binary(matrix: IntArray, source: IntType, *, vectors: int, pe: int, simd: int, out_depth: int = 2) -> BinaryPE:
+    """An array for weights -1, 0 and +1."""
+    bits = BinaryPE.bits_of(matrix)
+    assert bits is not None
+    return BinaryPE(
+        rows=len(matrix),
+        columns=matrix.shape[1],
+        vectors=vectors,
+        pe=pe,
+        simd=simd,
+        in_bits=source.bits,
+        in_signed=source.signed,
+        in_bipolar=source.bipolar,
+        weight_bits=bits,
+        acc_bits=accumulator_type(matrix, source).bits,
+        use_dsp=False,
+        out_depth=out_depth,
+    )
+
+
+def random_low_bit_network(rng: np.random.Generator) -> Network:
+    """Bipolar activations, binary and ternary weights, now and then wider ones; pools and padding between."""
+    first = (BIPOLAR, IntType(8, False), IntType(3, True))[rng.integers(3)]
+    if rng.integers(3):
+        maker = NetworkMaker(tuple(int(v) for v in rng.integers([4, 4, 1], [9, 9, 5])), first, rng, "low_bit")
+        for _ in range(rng.integers(1, 3)):
+            if min(maker.tensor.shape[:2]) < 2:
+                break
+            pads = tuple(int(v) for v in rng.integers(0, 2, 4)) if rng.integers(2) else (0, 0, 0, 0)
+            maker.conv(int(rng.integers(1, 9)), (2, 2), (1, 1), pads, _low_bit_type(rng), bits=_low_bits(rng))
+            if rng.integers(2) and min(maker.tensor.shape[:2]) >= 2:
+                maker.pool((2, 2), (2, 2))
+        maker.flatten()
+    else:
+        maker = NetworkMaker((int(rng.integers(1, 40)),), first, rng, "low_bit")
+    for _ in range(rng.integers(0, 2)):
+        maker.dense(int(rng.integers(1, 17)), _low_bit_type(rng), bits=_low_bits(rng))
+    return maker.dense(int(rng.integers(1, 11)), IntType(8, True), bits=_low_bits(rng)).done()
+
+
+def _low_bit_type(rng: np.random.Generator) -> IntType:
+    return (BIPOLAR, BIPOLAR, IntType(int(rng.integers(1, 5)), bool(rng.integers(2))))[rng.integers(3)]
+
+
+def _low_bits(rng: np.random.Generator) -> int:
+    return int(rng.choice([1, 1, 2, 3]))
+
+
+def random_binary_design(rng: np.random.Generator) -> Design:
+    """A low-bit network, now and then pruned, with its binary and ternary layers on binary PEs, most of them."""
+    original = random_low_bit_network(rng)
+    if rng.integers(3) == 0:
+        original = pruned(original, rng)
+    network = compact(original)
+    chosen = random_foldings(network, rng)
+    for node in hardware_nodes(network):
+        rule = requantization_of(node)
+        thresholds = rule is not None and may_threshold(rule) and bool(rng.integers(3))
+        chosen[node.name] = replace(chosen[node.name], thresholds=thresholds)
+        if isinstance(node, Conv | Dense) and is_binary(node.matrix) and rng.integers(4):
+            chosen[node.name] = replace(chosen[node.name], kind="binary", use_dsp=False)
     return build_design(network, chosen, original)
 
 

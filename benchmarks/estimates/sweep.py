@@ -214,6 +214,55 @@ def _dense_pe(rng: np.random.Generator) -> Parameters:
     }
 
 
+def _binary_pe(rng: np.random.Generator) -> Parameters:
+    while True:
+        bipolar = bool(rng.integers(3))
+        pe, simd = _pick(rng, 1, 1, 2, 2, 3, 4, 5, 8), _pick(rng, 1, 3, 4, 5, 8, 9, 16, 18, 25, 32, 36, 48, 64)
+        rows, columns = pe * _pick(rng, 1, 2, 2, 4, 5, 10, 16), simd * _pick(rng, 1, 2, 2, 4, 5, 8, 16, 20, 50, 100)
+        block_ram = bool(rng.integers(2))
+        depth = rows * columns // (pe * simd)
+        if pe * simd <= (160 if bipolar else 36) and (block_ram or depth * pe * simd <= 4000) and depth <= 1600:
+            break
+    in_bits = 1 if bipolar else _pick(rng, 1, 2, 3, 4, 4, 6, 8, 8, 8)
+    weight_bits = _pick(rng, 1, 1, 2)
+    signed = bool(rng.integers(2)) and in_bits > 1
+    source = IntType(in_bits, signed, bipolar)
+    return {
+        "rows": rows,
+        "columns": columns,
+        "vectors": 2,
+        "pe": pe,
+        "simd": simd,
+        "in_bits": in_bits,
+        "in_signed": signed,
+        "in_bipolar": bipolar,
+        "weight_bits": weight_bits,
+        # As wide as without zeros.
+        "acc_bits": accumulator_type(np.ones((1, columns), dtype=np.int64), source).bits,
+        "use_dsp": False,
+        "weight_block_ram": block_ram,
+        "out_depth": _pick(rng, 2, 2, 2, 3, 4, 8, 9, 10),
+    }
+
+
+def _threshold(rng: np.random.Generator) -> Parameters:
+    in_bits, out_bits = int(rng.integers(4, 20)), _pick(rng, 1, 1, 2, 3, 4)
+    signed = bool(rng.integers(2)) and out_bits > 1
+    return {
+        "lanes": _pick(rng, 1, 2, 3, 4, 5, 8, 16) if out_bits < 3 else _pick(rng, 1, 2, 3, 4),
+        "groups": _pick(rng, 1, 2, 4, 8, 10, 20, 50, 64, 100, 500),
+        "positions": 4,
+        "in_bits": in_bits,
+        "in_signed": True,
+        "count": (1 << out_bits) - 1 - (int(rng.integers(2)) if out_bits > 1 else 0),
+        "threshold_bits": in_bits + int(rng.integers(0, 2)),
+        "low": -(1 << (out_bits - 1)) if signed else 0,
+        "out_bits": out_bits,
+        "out_signed": signed,
+        "out_depth": _pick(rng, 2, 4, 5, 5, 8, 16),
+    }
+
+
 def _unrolled_pe(rng: np.random.Generator) -> Parameters:
     while True:
         rows, columns = _pick(rng, 1, 2, 4, 6, 10, 16), _pick(rng, 2, 4, 6, 9, 16, 25)
@@ -315,6 +364,8 @@ DRAWS: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, in
     "dense_pe": (_dense_pe, 52, 24, 20),
     "csr_pe": (_csr_pe, 40, 16, 16),
     "unrolled_pe": (_unrolled_pe, 24, 0, 10),
+    "binary_pe": (_binary_pe, 28, 0, 10),
+    "threshold": (_threshold, 14, 0, 8),
 }
 """How to draw parameters, and how many from each of `SEEDS`."""
 
@@ -384,9 +435,11 @@ def _prepare(run: Run, name: str) -> Prepared:
         return Prepared(Job("rom", parameters | {"CONTENTS": f'"{name}.mem"'}), [memory])
     block = block_of(run.stem, run.parameters)
     contents: dict[str, Any] = {}
-    if run.stem == "dense_pe":
+    if run.stem in ("dense_pe", "binary_pe"):
         p = run.parameters
-        contents["matrix"] = _matrix(p["rows"], p["columns"], p["weight_bits"], rng)
+        bits = p["weight_bits"]
+        shape = p["rows"], p["columns"]
+        contents["matrix"] = _matrix(*shape, bits, rng) if bits > 1 else rng.choice([-1, 1], shape)
     if run.stem == "csr_pe":
         contents["matrix"] = sparse_matrix(run.parameters)
     if run.stem == "requantize":
@@ -395,6 +448,11 @@ def _prepare(run: Run, name: str) -> Prepared:
         top = 1 << run.parameters["multiplier_bits"]
         contents["bias"] = rng.integers(-half, half, channels)
         contents["multiplier"] = rng.integers(top // 2, top, channels)
+    if run.stem == "threshold":
+        p = run.parameters
+        half = 1 << (p["in_bits"] - 1)
+        found = rng.integers(-half, half, (p["lanes"] * p["groups"], p["count"]))
+        contents["thresholds"] = np.sort(found, axis=1)
     memories = block.memories(name, "", contents)
     parameters = {key: str(value) for key, value in block.rtl_parameters().items()}
     images = {key: f'"{memory.name}.mem"' for key, memory in memories.items()}

@@ -1,4 +1,4 @@
-// Sum of INPUTS signed numbers, one register a level: valid ceil(log2(INPUTS)) cycles later, 0 for one input.
+// Sum of INPUTS numbers, one register a level: valid ceil(log2(INPUTS)) cycles later, 0 for one input.
 // Sums grow by one bit a level until they have OUT_BITS; from there on they are exact modulo 2**OUT_BITS.
 `default_nettype none
 
@@ -6,7 +6,8 @@ module adder_tree #(
     // Numbers, lane 0 in the least significant bits.
     parameter int INPUTS = 4,
     parameter int IN_BITS = 16,
-    parameter int OUT_BITS = 18
+    parameter int OUT_BITS = 18,
+    parameter int IN_SIGNED = 1
 ) (
     input  wire                              clk,
     input  wire         [INPUTS*IN_BITS-1:0] in_data,
@@ -22,26 +23,33 @@ module adder_tree #(
   for (genvar level = 0; level <= LEVELS; level++) begin : g_level
     localparam int NODES = (INPUTS + (1 << level) - 1) >> level;
     localparam int BITS = IN_BITS + level < OUT_BITS ? IN_BITS + level : OUT_BITS;
-    wire signed [BITS-1:0] node[NODES];
+    wire [BITS-1:0] node[NODES];
     if (level == 0) begin : g_leaves
       for (genvar i = 0; i < NODES; i++) begin : g_node
         assign node[i] = in_data[i*IN_BITS+:IN_BITS];
       end
     end else begin : g_sums
       localparam int BELOW = (INPUTS + (1 << (level - 1)) - 1) >> (level - 1);
+      localparam int BITS_BELOW = IN_BITS + level - 1 < OUT_BITS ? IN_BITS + level - 1 : OUT_BITS;
       for (genvar i = 0; i < NODES; i++) begin : g_node
-        logic signed [BITS-1:0] result;
+        wire [BITS_BELOW-1:0] left = g_level[level-1].node[2*i];
+        wire [BITS-1:0] wide_left = IN_SIGNED != 0 ? BITS'($signed(left)) : BITS'(left);
+        logic [BITS-1:0] result;
         if (2 * i + 1 < BELOW) begin : g_pair
-          always_ff @(posedge clk) result <= BITS'(g_level[level-1].node[2*i]) + BITS'(g_level[level-1].node[2*i+1]);
+          wire [BITS_BELOW-1:0] right = g_level[level-1].node[2*i+1];
+          wire [BITS-1:0] wide_right = IN_SIGNED != 0 ? BITS'($signed(right)) : BITS'(right);
+          always_ff @(posedge clk) result <= wide_left + wide_right;
         end else begin : g_single
-          always_ff @(posedge clk) result <= BITS'(g_level[level-1].node[2*i]);
+          always_ff @(posedge clk) result <= wide_left;
         end
         assign node[i] = result;
       end
     end
   end
 
-  assign sum = OUT_BITS'(g_level[LEVELS].node[0]);
+  localparam int TOP_BITS = IN_BITS + LEVELS < OUT_BITS ? IN_BITS + LEVELS : OUT_BITS;
+  wire [TOP_BITS-1:0] top = g_level[LEVELS].node[0];
+  assign sum = IN_SIGNED != 0 ? OUT_BITS'($signed(top)) : OUT_BITS'(top);
 
   // Without levels there is no register.
   if (LEVELS == 0) begin : g_no_clock

@@ -21,14 +21,15 @@ from admmfpga.blocks import (
     MaxPool,
     Port,
     Requantize,
+    Threshold,
     WidthConverter,
     Window,
 )
 from admmfpga.codegen.hls import Rom
-from admmfpga.network import IntArray, IntType
+from admmfpga.network import BIPOLAR, IntArray, IntType
 from admmfpga.packing import LaneLayout, Memory
 from admmfpga.resources import resource_dir
-from made import random_gather, unrolled
+from made import binary, random_gather, unrolled
 
 Made = tuple[Block, dict[str, IntArray], IntArray]
 
@@ -187,6 +188,16 @@ def _unrolled_pe(rng: np.random.Generator) -> Iterator[Made]:
             yield _case(unrolled(matrix, source, vectors=4), rng)
 
 
+def _binary_pe(rng: np.random.Generator) -> Iterator[Made]:
+    for source in (BIPOLAR, IntType(1, False), IntType(8, False), IntType(5, True)):
+        for rows, columns, pe, simd in [(1, 1, 1, 1), (4, 12, 2, 12), (6, 70, 3, 35), (5, 9, 5, 3)]:
+            for matrix in (rng.choice([-1, 1], (rows, columns)), rng.integers(-1, 2, (rows, columns))):
+                yield _case(binary(matrix, source, vectors=3, pe=pe, simd=simd), rng, {"matrix": matrix})
+    for weight in (-1, 0, 1):
+        matrix = np.full((4, 66), weight)
+        yield _case(binary(matrix, BIPOLAR, vectors=2, pe=2, simd=33), rng, {"matrix": matrix})
+
+
 def _requantize(rng: np.random.Generator) -> Iterator[Made]:
     # (accumulator bits, bias bits, multiplier bits, shift, output bits)
     fixed = [
@@ -229,6 +240,28 @@ def _requantize(rng: np.random.Generator) -> Iterator[Made]:
             yield _case(block, rng, {"bias": bias, "multiplier": multiplier})
 
 
+def _threshold(rng: np.random.Generator) -> Iterator[Made]:
+    for lanes, groups, in_bits, out_bits in [(1, 1, 2, 1), (5, 3, 12, 1), (3, 2, 9, 2), (2, 4, 20, 3), (4, 1, 33, 4)]:
+        for signed in (False, True):
+            low = -(1 << (out_bits - 1)) if signed and out_bits > 1 else 0
+            count = max(1, (1 << out_bits) - 1 - int(rng.integers(2)))
+            half = 1 << (in_bits - 1)
+            thresholds = np.sort(rng.integers(-half, half + 1, (lanes * groups, count)), axis=1)
+            block = Threshold(
+                lanes=lanes,
+                groups=groups,
+                positions=5,
+                in_bits=in_bits,
+                in_signed=signed,
+                count=count,
+                threshold_bits=in_bits + 1,
+                low=low,
+                out_bits=out_bits,
+                out_signed=low < 0,
+            )
+            yield _case(block, rng, {"thresholds": thresholds})
+
+
 MAKERS: dict[str, Callable[[np.random.Generator], Iterator[Made]]] = {
     "axis_input": _axis_input,
     "window": _window,
@@ -238,6 +271,8 @@ MAKERS: dict[str, Callable[[np.random.Generator], Iterator[Made]]] = {
     "requantize": _requantize,
     "max_pool": _max_pool,
     "unrolled_pe": _unrolled_pe,
+    "binary_pe": _binary_pe,
+    "threshold": _threshold,
     "fifo": _fifo,
     "axis_output": _axis_output,
 }

@@ -3,19 +3,34 @@
 from admmfpga.blocks.axis_input import AxisInput
 from admmfpga.blocks.axis_output import AxisOutput
 from admmfpga.blocks.base import Block, Contents, Port, Resources, Schedule
+from admmfpga.blocks.binary_pe import BinaryPE
 from admmfpga.blocks.csr_pe import CsrPE
 from admmfpga.blocks.dense_pe import DensePE
 from admmfpga.blocks.fifo import Fifo
 from admmfpga.blocks.matrix_unit import MatrixUnit
 from admmfpga.blocks.max_pool import MaxPool
 from admmfpga.blocks.requantize import Requantize
+from admmfpga.blocks.threshold import Threshold
 from admmfpga.blocks.unrolled_pe import UnrolledPE
 from admmfpga.blocks.width_converter import WidthConverter
 from admmfpga.blocks.window import Window
 
 BLOCKS: dict[str, type[Block]] = {
     block.stem: block
-    for block in (AxisInput, Window, WidthConverter, DensePE, CsrPE, UnrolledPE, Requantize, MaxPool, Fifo, AxisOutput)
+    for block in (
+        AxisInput,
+        Window,
+        WidthConverter,
+        DensePE,
+        CsrPE,
+        UnrolledPE,
+        BinaryPE,
+        Requantize,
+        Threshold,
+        MaxPool,
+        Fifo,
+        AxisOutput,
+    )
 }
 """Every stream block by its stem."""
 
@@ -23,6 +38,7 @@ __all__ = [
     "BLOCKS",
     "AxisInput",
     "AxisOutput",
+    "BinaryPE",
     "Block",
     "Contents",
     "CsrPE",
@@ -34,6 +50,7 @@ __all__ = [
     "Requantize",
     "Resources",
     "Schedule",
+    "Threshold",
     "UnrolledPE",
     "WidthConverter",
     "Window",

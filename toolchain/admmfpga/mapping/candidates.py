@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import product
 
-from admmfpga.blocks import Block, CsrPE, DensePE, MaxPool, Requantize, Resources, Window
+from admmfpga.blocks import BinaryPE, Block, CsrPE, DensePE, MaxPool, Requantize, Resources, Threshold, Window
 from admmfpga.blocks.families import family
 from admmfpga.errors import UserError
 from admmfpga.mapping.folding import Candidate, Folding, divisors, pareto
-from admmfpga.mapping.gather import KeptColumns, kept_columns
-from admmfpga.mapping.parts import Part, converters, elements_of, is_pointwise, parts, window_of
-from admmfpga.mapping.units import KINDS, is_sparse, is_tiny, layouts, least_steps, other_indices
-from admmfpga.network import Conv, Dense, Network, Node
+from admmfpga.mapping.gather import PADDING, Gather, KeptColumns, kept_columns
+from admmfpga.mapping.parts import Part, converters, elements_of, is_pointwise, may_threshold, parts, window_of
+from admmfpga.mapping.units import KINDS, is_binary, is_sparse, is_tiny, layouts, least_steps, other_indices
+from admmfpga.network import Conv, Dense, Network, Node, requantization_of
 from admmfpga.network import MaxPool as MaxPoolNode
 from admmfpga.packing import LaneLayout
 
@@ -81,6 +82,13 @@ def candidates(network: Network, node: Node, kinds: Collection[str] = KINDS) -> 
     return pareto([one for options in candidates_by_kind(network, node, kinds).values() for one in options])
 
 
+_UNFIT = {
+    "unrolled": "has too many weights to be built of logic",
+    "binary": "has weights other than -1, 0 and +1",
+}
+"""Why a kind of PE cannot build a layer."""
+
+
 def candidates_by_kind(network: Network, node: Node, kinds: Collection[str] = KINDS) -> dict[str, list[Candidate]]:
     """Ways to build a layer, Pareto-optimal among those on the same kind of PE."""
     if not isinstance(node, Conv | Dense):
@@ -92,29 +100,46 @@ def candidates_by_kind(network: Network, node: Node, kinds: Collection[str] = KI
         found["csr"] = pareto(sparse_candidates(network, node))
     if "unrolled" in kinds and is_tiny(node.matrix):
         found["unrolled"] = pareto(unrolled_candidates(network, node))
+    if "binary" in kinds and is_binary(node.matrix):
+        found["binary"] = pareto(_dense_candidates(network, node, "binary"))
     if not found:
-        raise UserError(
-            f"{node.name} has too many weights to be built of logic",
-            "choose another PE for this layer",
-            node=node.name,
-        )
+        reasons = [reason for kind, reason in _UNFIT.items() if kind in kinds]
+        raise UserError(f"{node.name} {' and '.join(reasons)}", "choose another PE for this layer", node=node.name)
     return found
 
 
-def _dense_candidates(network: Network, node: Node) -> list[Candidate]:
+def _dense_candidates(network: Network, node: Node, kind: str = "dense") -> list[Candidate]:
+    """Ways to build a layer on a folded array, or a layer without weights.
+
+    Args:
+        kind: of the array.
+    """
     found = []
     seen: dict[tuple[object, ...], tuple[int, Resources]] = {}
-    # Parameters that do not change with the folding (worst-case widths) are computed once.
-    base = parts(network, node, next(iter(foldings(network, node))))
     kept = kept_columns(node) if isinstance(node, Conv | Dense) else None
     windows: dict[tuple[int, int], Window] = {}
-    for folding in foldings(network, node):
-        blocks = _refold(base, folding, kept, windows)
-        key = tuple(blocks)
-        if key not in seen:
-            seen[key] = _total(blocks)
-        found.append(Candidate(folding, *seen[key]))
+    first = next(iter(foldings(network, node)))
+    for thresholds in _outputs(node):
+        # Parameters that do not change with the folding (worst-case widths) are computed once.
+        base = parts(network, node, replace(first, kind=kind, thresholds=thresholds))
+        if kept and isinstance(node, Conv | Dense):
+            base = [_unpadded(part, node) for part in base]
+        for each in foldings(network, node):
+            if kind != each.kind and each.use_dsp:
+                continue
+            folding = replace(each, kind=kind, thresholds=thresholds)
+            blocks = _refold(base, folding, kept, windows)
+            key = tuple(blocks)
+            if key not in seen:
+                seen[key] = _total(blocks)
+            found.append(Candidate(folding, *seen[key]))
     return found
+
+
+def _outputs(node: Node) -> tuple[bool, ...]:
+    """Values of `Folding.thresholds`."""
+    rule = requantization_of(node)
+    return (False, True) if rule is not None and may_threshold(rule) else (False,)
 
 
 def sparse_candidates(network: Network, node: Conv | Dense, interval: int | None = None) -> list[Candidate]:
@@ -160,10 +185,11 @@ def layout_candidates(network: Network, node: Conv | Dense, layout: LaneLayout) 
             return []
         channels = fast[0] if fast else able[-1]
     folding = Folding(pe=layout.groups * layout.height, simd=layout.lanes, channels=channels, kind="csr", layout=layout)
-    base = parts(network, node, folding)
     found = []
-    for use_dsp in (True, False):
-        for block_ram in (True, False):
+    for thresholds in _outputs(node):
+        folding = replace(folding, thresholds=thresholds)
+        base = parts(network, node, folding)
+        for use_dsp, block_ram in product((True, False), (True, False)):
             blocks: list[Block] = []
             for part in base:
                 block = part.block
@@ -191,12 +217,14 @@ def unrolled_candidates(network: Network, node: Conv | Dense) -> list[Candidate]
             columns = beats.columns
         for pe in divisors(len(node.weights)):
             folding = Folding(pe, columns, channels, use_dsp=False, weight_block_ram=False, kind="unrolled")
-            blocks: list[Block] = []
-            for part in parts(network, node, folding):
-                if blocks:
-                    blocks.extend(converters(blocks[-1].sink, part.block.source.lanes, elements_of(blocks[-1])))
-                blocks.append(part.block)
-            found.append(Candidate(folding, *_total(blocks)))
+            for thresholds in _outputs(node):
+                folding = replace(folding, thresholds=thresholds)
+                blocks: list[Block] = []
+                for part in parts(network, node, folding):
+                    if blocks:
+                        blocks.extend(converters(blocks[-1].sink, part.block.source.lanes, elements_of(blocks[-1])))
+                    blocks.append(part.block)
+                found.append(Candidate(folding, *_total(blocks)))
     return found
 
 
@@ -236,10 +264,11 @@ def _refold(
                 pe=folding.pe,
                 simd=folding.simd,
                 columns=len(gather.columns) if gather else block.columns,
+                weight_bits=_weight_bits(block, gather),
                 use_dsp=folding.use_dsp,
                 weight_block_ram=folding.weight_block_ram,
             )
-        elif isinstance(block, Requantize):
+        elif isinstance(block, Requantize | Threshold):
             block = replace(block, lanes=folding.pe, groups=block.lanes * block.groups // folding.pe)
         elif isinstance(block, MaxPool):
             all_elements = block.channels * block.beats
@@ -249,3 +278,18 @@ def _refold(
             blocks.extend(converters(blocks[-1].sink, block.source.lanes, elements))
         blocks.append(block)
     return blocks
+
+
+def _unpadded(part: Part, node: Conv | Dense) -> Part:
+    """The part with weights as wide as they are without what fills beats up."""
+    if not isinstance(part.block, BinaryPE):
+        return part
+    used = (node.matrix != 0).any(axis=0)
+    bits = BinaryPE.bits_of(node.matrix[:, used]) if used.any() else 2
+    return replace(part, block=replace(part.block, weight_bits=bits))
+
+
+def _weight_bits(block: DensePE, gather: Gather | None) -> int:
+    """Padding brings zeros into a matrix of -1 and +1."""
+    padded = gather is not None and bool((gather.columns == PADDING).any())
+    return 2 if padded and isinstance(block, BinaryPE) else block.weight_bits

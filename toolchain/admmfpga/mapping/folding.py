@@ -25,6 +25,7 @@ class Folding:
         weight_block_ram: weights in block RAM, else in LUTs.
         kind: of the PE that multiplies, see `blocks.MatrixUnit.kind`.
         layout: how a sparse matrix is spread over lanes; `pe` and `simd` say what follows from it.
+        thresholds: outputs by comparison with thresholds instead of multiplication.
     """
 
     pe: int = 1
@@ -34,6 +35,7 @@ class Folding:
     weight_block_ram: bool = True
     kind: str = "dense"
     layout: LaneLayout | None = None
+    thresholds: bool = False
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Folding:

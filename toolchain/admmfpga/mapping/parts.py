@@ -10,10 +10,10 @@ from math import lcm
 
 import numpy as np
 
-from admmfpga.blocks import Block, MaxPool, Port, Requantize, WidthConverter, Window
+from admmfpga.blocks import Block, MaxPool, Port, Requantize, Threshold, WidthConverter, Window
 from admmfpga.mapping.folding import Folding
 from admmfpga.mapping.gather import KeptColumns, kept_columns
-from admmfpga.mapping.units import matrix_unit
+from admmfpga.mapping.units import matrix_unit, takes_bipolar
 from admmfpga.network import Conv, Dense, IntArray, IntType, Network, Node, Requantization, Rescale, Tensor
 from admmfpga.network import MaxPool as MaxPoolNode
 from admmfpga.network.ranges import accumulator_range, accumulator_type, sum_type
@@ -49,7 +49,7 @@ def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
         case Rescale():
             low = np.full(source.channels, source.dtype.min)
             high = np.full(source.channels, source.dtype.max)
-            return [_requantize(node.requantization, source.dtype, low, high, folding.pe, source.elements)]
+            return [_output(node.requantization, source.dtype, low, high, folding, source.elements)]
     raise AssertionError(f"no hardware for {node.op}")
 
 
@@ -112,11 +112,50 @@ def is_pointwise(node: Conv) -> bool:
 
 
 def _matrix(node: Conv | Dense, matrix: IntArray, source: Tensor, vectors: int, folding: Folding) -> list[Part]:
-    accumulator = accumulator_type(matrix, source.dtype)
-    unit = matrix_unit(matrix, source.dtype, vectors, folding)
-    low, high = accumulator_range(matrix, source.dtype)
-    requantize = _requantize(node.requantization, accumulator, low, high, folding.pe, vectors * len(matrix))
-    return [Part("pe", unit, {"matrix": matrix}), requantize]
+    dtype, rule = source.dtype, node.requantization
+    if dtype.bipolar and not takes_bipolar(folding.kind):
+        # A bit b means 2b - 1: twice the weights over plain bits, less the sum of the weights.
+        dtype, rule = IntType(1, signed=False), replace(rule, bias=rule.bias - matrix.sum(axis=1))
+        matrix = 2 * matrix
+    accumulator = accumulator_type(matrix, dtype)
+    unit = matrix_unit(matrix, dtype, vectors, folding)
+    low, high = accumulator_range(matrix, dtype)
+    output = _output(rule, accumulator, low, high, folding, vectors * len(matrix))
+    return [Part("pe", unit, {"matrix": matrix}), output]
+
+
+def may_threshold(rule: Requantization) -> bool:
+    """Whether comparisons can stand for a requantization: outputs of at most 4 bits, and more than one code."""
+    return rule.dtype.bits <= 4 and rule.low < rule.high
+
+
+def _output(
+    rule: Requantization, source: IntType, low: IntArray, high: IntArray, folding: Folding, elements: int
+) -> Part:
+    """From accumulators to codes.
+
+    Args:
+        source: type of the accumulators.
+        low, high: (C,) their range.
+        elements: of a frame.
+    """
+    if not folding.thresholds:
+        return _requantize(rule, source, low, high, folding.pe, elements)
+    found = rule.thresholds(low, high)
+    channels, count = found.shape
+    block = Threshold(
+        lanes=folding.pe,
+        groups=channels // folding.pe,
+        positions=elements // channels,
+        in_bits=source.bits,
+        in_signed=source.signed,
+        count=count,
+        threshold_bits=IntType.signed_holding(int(found.min()), int(found.max())).bits,
+        low=rule.low,
+        out_bits=rule.dtype.bits,
+        out_signed=rule.dtype.signed,
+    )
+    return Part("threshold", block, {"thresholds": found})
 
 
 def _requantize(

@@ -8,7 +8,7 @@ from math import gcd
 
 import numpy as np
 
-from admmfpga.blocks import CsrPE, DensePE, MatrixUnit, UnrolledPE
+from admmfpga.blocks import BinaryPE, CsrPE, DensePE, MatrixUnit, UnrolledPE
 from admmfpga.blocks.base import clog2
 from admmfpga.blocks.shift_add import digit_count
 from admmfpga.mapping.folding import Folding, divisors
@@ -78,10 +78,30 @@ def _unrolled(matrix: IntArray, source: IntType, vectors: int, folding: Folding)
     )
 
 
+def _binary(matrix: IntArray, source: IntType, vectors: int, folding: Folding) -> MatrixUnit:
+    bits = BinaryPE.bits_of(matrix)
+    assert bits is not None, folding
+    return BinaryPE(
+        rows=matrix.shape[0],
+        columns=matrix.shape[1],
+        vectors=vectors,
+        pe=folding.pe,
+        simd=folding.simd,
+        in_bits=source.bits,
+        in_signed=source.signed,
+        in_bipolar=source.bipolar,
+        weight_bits=bits,
+        acc_bits=accumulator_type(matrix, source).bits,
+        use_dsp=False,
+        weight_block_ram=folding.weight_block_ram,
+    )
+
+
 _UNITS: dict[str, Callable[[IntArray, IntType, int, Folding], MatrixUnit]] = {
     DensePE.kind: _dense,
     CsrPE.kind: _csr,
     UnrolledPE.kind: _unrolled,
+    BinaryPE.kind: _binary,
 }
 
 KINDS = tuple(_UNITS)
@@ -93,10 +113,20 @@ def matrix_unit(matrix: IntArray, source: IntType, vectors: int, folding: Foldin
 
     Args:
         matrix: (rows, columns), columns in the order in which they arrive.
-        source: type of the activations.
+        source: type of the activations; bipolar for a kind that `takes_bipolar` only.
         vectors: of a frame.
     """
     return _UNITS[folding.kind](matrix, source, vectors, folding)
+
+
+def takes_bipolar(kind: str) -> bool:
+    """Whether a kind of PE takes bits that mean -1 and +1 as they are."""
+    return kind == BinaryPE.kind
+
+
+def is_binary(matrix: IntArray) -> bool:
+    """Whether no weight is greater than one."""
+    return BinaryPE.bits_of(matrix) is not None
 
 
 def is_tiny(matrix: IntArray) -> bool:

@@ -25,9 +25,10 @@ from admmfpga.network.graph import (
     window_positions,
 )
 from admmfpga.network.requantization import Requantization, fixed_point, round_shift
-from admmfpga.network.types import IntArray, IntType, Tensor
+from admmfpga.network.types import BIPOLAR, IntArray, IntType, Tensor
 
 __all__ = [
+    "BIPOLAR",
     "Add",
     "AveragePool",
     "Concat",

@@ -40,7 +40,7 @@ class Conv(Node):
         weights: (O, KH, KW, I / groups) integers.
         strides: (vertical, horizontal).
         pads: (top, left, bottom, right), each smaller than the kernel's extent.
-        pad_value: code of the padding (the input's zero point).
+        pad_value: code of the padding (that of the input's zero point).
         requantization: bias and scaling of the accumulators.
         groups: output channels o of group o // (O / groups) see the input channels of the same group; as many groups
             as input channels is a depthwise convolution.
@@ -307,6 +307,8 @@ class Network:
             expected = output_shape(node, [self.tensors[name] for name in node.inputs])
             assert self.output_of(node).shape == expected, (node.name, self.output_of(node).shape, expected)
             assert self.output_of(node).dtype == output_type(node, self.input_of(node)), node.name
+            if isinstance(node, AveragePool | Add | Multiply | LocalResponseNorm | Rescale):
+                assert not any(self.tensors[name].dtype.bipolar for name in node.inputs), node.name
             if isinstance(node, Concat):
                 assert len({self.tensors[name].dtype for name in node.inputs}) == 1, node.name
         for name in self.outputs:

@@ -19,11 +19,14 @@ def accumulator_range(matrix: IntArray, source: IntType) -> tuple[IntArray, IntA
 
     Args:
         matrix: (rows, columns) weights.
-        source: type of the activations; its range includes zero.
+        source: type of the activations; the range of its values includes zero.
     """
     positive = np.where(matrix > 0, matrix, 0).sum(axis=1)
     negative = np.where(matrix < 0, matrix, 0).sum(axis=1)
-    return positive * source.min + negative * source.max, positive * source.max + negative * source.min
+    return (
+        positive * source.least + negative * source.greatest,
+        positive * source.greatest + negative * source.least,
+    )
 
 
 def accumulator_type(matrix: IntArray, source: IntType) -> IntType:

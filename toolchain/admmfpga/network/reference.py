@@ -83,7 +83,7 @@ def run_node(node: Node, inputs: list[IntArray], source: Tensor) -> IntArray:
         case Conv():
             return node.requantization.apply(_convolution(x, node, source.dtype))
         case Dense():
-            return node.requantization.apply(exact_matmul(x, node.matrix, source.dtype))
+            return node.requantization.apply(exact_matmul(source.dtype.values(x), node.matrix, source.dtype))
         case MaxPool():
             best: IntArray = np.maximum.reduce(
                 list(_taps(x, node.kernel, node.strides, node.pads, node.dilations, source.dtype.min))
@@ -119,20 +119,21 @@ def run_node(node: Node, inputs: list[IntArray], source: Tensor) -> IntArray:
     raise AssertionError(f"unknown node type {type(node).__name__}")
 
 
-def _convolution(x: IntArray, node: Conv, source: IntType) -> IntArray:
+def _convolution(codes: IntArray, node: Conv, source: IntType) -> IntArray:
     """Accumulators, (N, OH, OW, O)."""
+    x, pad_value = source.values(codes), int(source.values(np.array(node.pad_value)))
     rows, columns = node.weights.shape[0], node.weights.shape[3]
     if node.depthwise:
         acc: IntArray = np.zeros(1, dtype=np.int64)
         filters = node.weights.reshape(node.groups, rows // node.groups, -1)
-        for tap, view in enumerate(_taps(x, node.kernel, node.strides, node.pads, node.dilations, node.pad_value)):
+        for tap, view in enumerate(_taps(x, node.kernel, node.strides, node.pads, node.dilations, pad_value)):
             acc = acc + view[..., None] * filters[:, :, tap]
         return acc.reshape(*acc.shape[:3], rows)
     parts = []
     for group in range(node.groups):
         channels = x[..., group * columns : (group + 1) * columns]
         matrix = node.matrix[group * rows // node.groups : (group + 1) * rows // node.groups]
-        windows = im2col(channels, node.kernel, node.strides, node.pads, node.pad_value, node.dilations)
+        windows = im2col(channels, node.kernel, node.strides, node.pads, pad_value, node.dilations)
         parts.append(exact_matmul(windows, matrix, source))
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 

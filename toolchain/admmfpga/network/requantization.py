@@ -72,6 +72,28 @@ class Requantization:
         rounded = round_shift((acc + self.bias) * factor, self.shift)
         return np.clip(rounded + self.zero_point, self.low, self.high)
 
+    def thresholds(self, least: IntArray, greatest: IntArray) -> IntArray:
+        """The rule as comparisons: out = low + number of thresholds that the accumulator reaches.
+
+        Exact, since the rule is monotone: each is found by bisection over the rule itself.
+
+        Args:
+            least, greatest: (C,) range of the accumulator.
+
+        Returns:
+            (C, high - low), ascending; `greatest + 1` for codes that are never reached.
+        """
+        codes = np.arange(self.low + 1, self.high + 1)
+        below = np.repeat(least[:, None], len(codes), axis=1)
+        above = np.repeat(greatest[:, None] + 1, len(codes), axis=1)
+        while np.any(below < above):
+            middle = (below + above) >> 1
+            reached = self.apply(middle.T).T >= codes
+            open_ = below < above
+            above = np.where(open_ & reached, middle, above)
+            below = np.where(open_ & ~reached, middle + 1, below)
+        return below
+
     @property
     def multiplier_bits(self) -> int:
         """Width of the unsigned multiplier."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
-from admmfpga.blocks import Block, CsrPE, MatrixUnit, Requantize
+from admmfpga.blocks import Block, CsrPE, MatrixUnit, Requantize, Threshold
 from admmfpga.mapping import Design, Stage
 
 _HOROWITZ = "M. Horowitz, Computing's energy problem (and what we can do about it), ISSCC 2014, 45 nm at 0.9 V"
@@ -106,6 +106,9 @@ def stage_energy(stage: Stage) -> Energy:
             multiplications=products * multiplication(block.sum_bits, block.multiplier_bits),
             additions=products * addition(block.sum_bits),
         )
+    if isinstance(block, Threshold):
+        comparisons = block.lanes * block.count * block.cycles
+        return memories + Energy(additions=comparisons * addition(block.threshold_bits))
     return memories + _array(block)
 
 

@@ -20,6 +20,7 @@ from admmfpga.tools.verilated import Verilated, Verilator, link_memories, source
 from made import (
     NetworkMaker,
     lenet5,
+    random_binary_design,
     random_design,
     random_foldings,
     random_frames,
@@ -100,6 +101,25 @@ def test_layers_in_logic(seed, tmp_path):
     rng = np.random.default_rng(seed)
     design = random_unrolled_design(rng)
     check_rtl(design, write(design, tmp_path), 4, rng)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [7, 13, 14])
+def test_low_bit_networks(seed, tmp_path):
+    """Bipolar activations, binary and ternary weights, thresholds; in RTL, in HLS, and the HLS inside Verilator."""
+    rng = np.random.default_rng(seed)
+    design = random_binary_design(rng)
+    build = write(design, tmp_path)
+    check_rtl(design, build, 4, rng)
+    codes = random_frames(design.network, 4, rng)
+    beats, expected = to_beats(codes, design.formats[0]), run(design.original, codes)
+    found = CSimulation(build, build / "csim").run(beats, len(codes))
+    np.testing.assert_array_equal(results(design, found), expected)
+    if seed == 7:
+        model = Verilated(build, build, "hls_dpi")
+        model.compile()
+        seen = model.run(beats, out_beats=design.out_beats, settle=0, stall_percent=50)
+        np.testing.assert_array_equal(results(design, seen.output), expected)
 
 
 @pytest.mark.slow

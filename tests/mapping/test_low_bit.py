@@ -21,9 +21,7 @@ def test_low_bit_networks_equal_the_reference(seed):
 
 
 def test_the_random_networks_have_every_form():
-    blocks = [
-        stage.block for seed in range(80) for stage in random_binary_design(np.random.default_rng(seed)).stages
-    ]
+    blocks = [stage.block for seed in range(80) for stage in random_binary_design(np.random.default_rng(seed)).stages]
     arrays = {(b.in_bipolar, b.weight_bits) for b in blocks if isinstance(b, BinaryPE)}
     assert arrays == {(a, b) for a in (False, True) for b in (1, 2)}
     assert {b.out_bits for b in blocks if isinstance(b, Threshold)} == {1, 2, 3, 4}

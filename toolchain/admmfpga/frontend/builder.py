@@ -10,9 +10,10 @@ import numpy as np
 from admmfpga.frontend.layers import AverageLayer, Layer, ResponseLayer, WeightLayer
 from admmfpga.frontend.naming import Names
 from admmfpga.frontend.problems import Unsupported
-from admmfpga.frontend.scaling import check_width, clamped, multipliers, rescaling, whole_offsets
+from admmfpga.frontend.scaling import check_width, clamped, multipliers, rescaling, sign_thresholds, whole_offsets
 from admmfpga.frontend.values import Affine, Codes, GraphInput, Joined, Mapped, Pool, stream_positions
 from admmfpga.network import (
+    BIPOLAR,
     Concat,
     Flatten,
     IntArray,
@@ -413,6 +414,12 @@ class Builder:
 
     def _close(self, value: Affine, scale: float, zero_point: int, dtype: IntType) -> str:
         layer = value.layer
+        if layer is None and self.tensor(value.tensor).dtype.bipolar:
+            mapped = value.tabulated(self.tensor(value.tensor).dtype)
+            target = Tensor("", value.shape, dtype, np.array(scale), zero_point)
+            return self.looked_up(mapped, target.quantize(mapped.table), target)
+        if dtype.bipolar:
+            return self._close_sign(value, scale)
         if layer is None:
             source_type = self.tensor(value.tensor).dtype
             if np.any(value.scale <= 0):
@@ -469,6 +476,41 @@ class Builder:
         tensor = Tensor(f"{name}_out", value.shape, dtype, np.array(scale), zero_point, value.source)
         return self._append(Rescale(name, (value.tensor,), tensor.name, requantization), tensor, value.positions)
 
+    def _close_sign(self, value: Affine, scale: float) -> str:
+        """Bipolar codes: +1 where the real number is not negative. One threshold a channel, exact in integers."""
+        layer = value.layer
+        if layer is None:
+            source_type = self.tensor(value.tensor).dtype
+            if np.any(value.scale <= 0):
+                raise Unsupported("a factor that is not positive on a quantized tensor", "fold it into a Conv or Gemm")
+            low = np.full(value.channels, source_type.min, dtype=np.int64)
+            high = np.full(value.channels, source_type.max, dtype=np.int64)
+        else:
+            layer, value = self._settled(layer, value, None)
+            if isinstance(layer, ResponseLayer) or (isinstance(layer, AverageLayer) and layer.ragged):
+                raise Unsupported(
+                    "the sign of a sum whose channels or edges are scaled apart", "quantize it to more bits"
+                )
+            layer, value = self._positive(layer, value)
+            low, high = layer.range(self.tensor, value.channels)
+        threshold = sign_thresholds(value.scale, value.offset) - value.correction
+        codes = [int(value.low >= 0), int(value.high >= 0)]
+        rule = Requantization(
+            # Never, or always, reached: no further than that.
+            bias=-np.clip(threshold, low, high + 1).astype(np.int64),
+            multiplier=np.ones(value.channels, dtype=np.int64),
+            shift=0,
+            zero_point=1,
+            low=codes[0],
+            high=codes[1],
+            dtype=BIPOLAR,
+        )
+        if layer is not None:
+            return self._add_layer(layer, value, rule, np.array(scale))
+        name = self._names.layer("rescale", "")
+        tensor = Tensor(f"{name}_out", value.shape, BIPOLAR, np.array(scale), 0, value.source)
+        return self._append(Rescale(name, (value.tensor,), tensor.name, rule), tensor, value.positions)
+
     def _close_response(self, layer: ResponseLayer, value: Affine, target: Tensor) -> str:
         """A table of multipliers takes the place of the requantization's."""
         if np.any(value.offset) or np.ptp(value.scale):
@@ -502,9 +544,12 @@ class Builder:
 
     def _add_layer(self, layer: Layer, value: Affine, requantization: Requantization, scale: FloatArray) -> str:
         name = self._names.layer(layer.kind, layer.name)
+        if not isinstance(layer, WeightLayer) and any(self.tensor(source).dtype.bipolar for source in layer.inputs):
+            raise Unsupported("adds or averages activations of one bit", "quantize them to two bits or more")
         node = layer.node(name, requantization)
         shape = output_shape(node, [self.tensor(name) for name in node.inputs])
-        zero_point = requantization.zero_point
+        # The rule of a sign has an offset of its own.
+        zero_point = 0 if requantization.dtype.bipolar else requantization.zero_point
         tensor = Tensor(node.output, shape, requantization.dtype, scale, zero_point, value.source)
         return self._append(node, tensor, stream_positions(shape))
 

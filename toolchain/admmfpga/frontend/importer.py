@@ -15,7 +15,7 @@ from admmfpga.errors import UserError
 from admmfpga.frontend.builder import Builder
 from admmfpga.frontend.constants import evaluate, is_foldable
 from admmfpga.frontend.context import Context, NodeView, Rehearsal, dequantized, int_type, is_plain, numpy_type
-from admmfpga.frontend.operators import AFTER_HOST, HOST_OPS, REGISTRY, handler
+from admmfpga.frontend.operators import AFTER_HOST, HOST_OPS, QONNX, REGISTRY, handler
 from admmfpga.frontend.problems import Problem, Unsupported
 from admmfpga.frontend.values import (
     Affine,
@@ -66,7 +66,7 @@ class Graph:
 
 def is_quantized(model: onnx.ModelProto) -> bool:
     """Whether a model has nodes that make or take codes."""
-    return any(node.op_type in QUANTIZED for node in model.graph.node)
+    return any(node.op_type in (*QUANTIZED, *QONNX) for node in model.graph.node)
 
 
 def import_graph(model: onnx.ModelProto, name: str, *, rehearsal: bool = False) -> Graph:

@@ -51,6 +51,23 @@ def whole_offsets(offset: FloatArray, step: FloatArray) -> tuple[FloatArray, flo
     return rounded, lost
 
 
+def sign_thresholds(scale: FloatArray, offset: FloatArray) -> FloatArray:
+    """Least whole a with scale * a + offset >= 0; what floating point cannot tell from zero counts as zero.
+
+    Args:
+        scale, offset: (C,) scale not negative; where it is zero the sign is the offset's.
+
+    Returns:
+        (C,) whole numbers, or infinities.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        exact = -offset / scale
+    exact = np.where(scale == 0, np.where(offset >= 0, -np.inf, np.inf), exact)
+    slack = np.where(np.isfinite(exact), 2.0**-20 * np.maximum(1.0, np.abs(exact)), 0.0)
+    found: FloatArray = np.ceil(exact - slack)
+    return found
+
+
 def clamped(bias: FloatArray, step: FloatArray, low: IntArray, high: IntArray, codes: tuple[int, int]) -> IntArray:
     """Biases without what only drives a saturated output further; changes no result, but keeps the sums narrow.
 

@@ -111,7 +111,7 @@ class Affine:
 
     Attributes:
         tensor: the network tensor it is computed from (the first, if there are several).
-        layer: what computes `acc` from the tensor; None: acc is the tensor's codes themselves.
+        layer: what computes `acc` from the tensor; None: acc is the values of the tensor's codes themselves.
         shape: of `acc` after the pools, (H, W, C) or (C,).
         positions: of the ONNX tensor's elements in that shape.
         scale, offset: (C,) real.
@@ -148,7 +148,7 @@ class Affine:
             dtype: of the tensor.
         """
         assert self.layer is None
-        codes = np.arange(dtype.min, dtype.max + 1)
+        codes = dtype.values(np.arange(dtype.min, dtype.max + 1))
         alike = not np.ptp(self.scale) and not np.ptp(self.offset) and not np.ptp(self.correction)
         pick = slice(0, 1) if alike else slice(None)
         scale, offset = self.scale[pick, None].astype(np.float32), self.offset[pick, None].astype(np.float32)

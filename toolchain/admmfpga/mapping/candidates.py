@@ -286,6 +286,7 @@ def _unpadded(part: Part, node: Conv | Dense) -> Part:
         return part
     used = (node.matrix != 0).any(axis=0)
     bits = BinaryPE.bits_of(node.matrix[:, used]) if used.any() else 2
+    assert bits is not None, node.name
     return replace(part, block=replace(part.block, weight_bits=bits))
 
 

@@ -76,7 +76,9 @@ def _fold_node(network: Network, node: Node, source: _Constants) -> tuple[Node, 
             weights: IntArray = node.weights.reshape(len(node.weights), -1, len(same))
             rule = node.requantization
             if (weights[:, :, same] != 0).any():
-                rule = replace(rule, bias=rule.bias + weights[:, :, same].sum(axis=1) @ tensor.dtype.values(source.codes[same]))
+                rule = replace(
+                    rule, bias=rule.bias + weights[:, :, same].sum(axis=1) @ tensor.dtype.values(source.codes[same])
+                )
                 weights = weights * ~same
             low, high = accumulator_range(weights.reshape(len(weights), -1), tensor.dtype)
             found = _between(rule, low, high)

@@ -88,7 +88,7 @@ class Requantization:
         above = np.repeat(greatest[:, None] + 1, len(codes), axis=1)
         while np.any(below < above):
             middle = (below + above) >> 1
-            reached = self.apply(middle.T).T >= codes
+            reached = codes <= self.apply(middle.T).T
             open_ = below < above
             above = np.where(open_ & reached, middle, above)
             below = np.where(open_ & ~reached, middle + 1, below)

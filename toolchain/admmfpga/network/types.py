@@ -51,6 +51,12 @@ class IntType:
         """What codes count as in sums and products."""
         return 2 * codes - 1 if self.bipolar else codes
 
+    def code(self, value: int) -> int | None:
+        """The code of a value; None if no code has it."""
+        if self.bipolar:
+            return (value + 1) // 2 if value in (-1, 1) else None
+        return value if self.min <= value <= self.max else None
+
     def __str__(self) -> str:
         if self.bipolar:
             return "bipolar"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from admmfpga.frontend.context import NodeView
-from admmfpga.frontend.operators import elementwise, host, layers, layout, pooling, quantization, tables
+from admmfpga.frontend.operators import elementwise, host, layers, layout, pooling, qonnx, quantization, tables
 from admmfpga.frontend.operators.hints import HINTS
 from admmfpga.frontend.problems import Unsupported
 from admmfpga.frontend.values import Value
@@ -112,6 +112,9 @@ TABLES = (
 
 REGISTRY |= {op: {1: tables.unary} for op in TABLES}
 
+QONNX: dict[str, Handler] = {"Quant": qonnx.quant, "BipolarQuant": qonnx.bipolar_quant}
+"""Operators of QONNX's domains."""
+
 CONTRIBUTED = frozenset({"QuantizeLinear", "DequantizeLinear"})
 """Operators that ONNX Runtime's own domain, com.microsoft, has with the same meaning."""
 
@@ -131,6 +134,8 @@ def handler(op: str, domain: str, opset: int) -> Handler:
     Raises:
         Unsupported: if there is none; the hint says what is possible.
     """
+    if domain in qonnx.DOMAINS and op in QONNX:
+        return QONNX[op]
     versions = REGISTRY.get(op, {})
     if domain not in ("", "ai.onnx") and not (domain == "com.microsoft" and op in CONTRIBUTED):
         raise Unsupported(f"operator of the domain {domain} is not supported", HINTS.get(op, supported()))

@@ -67,7 +67,7 @@ def _clipped(node: NodeView, low: float, high: float) -> Value:
     # In a rehearsal the codes' range is not known yet.
     if x.layer is None and node.context.rehearsal is None:
         dtype = node.builder.tensor(x.tensor).dtype
-        ends = [x.scale * (code + x.correction) + x.offset for code in (dtype.min, dtype.max)]
+        ends = [x.scale * (code + x.correction) + x.offset for code in (dtype.least, dtype.greatest)]
         if low <= float(np.minimum(*ends).min()) and float(np.maximum(*ends).max()) <= high:
             return x  # no code is beyond the bounds
     return _changed(x.clip(low, high))

@@ -186,19 +186,32 @@ def placed_convolution(
 
 def bordered(node: NodeView, x: Affine, shape: WindowShape, what: str) -> tuple[Affine, Pads, int]:
     """The image, with a Pad of its own where the padding reaches beyond the window; pads, and the code of zero."""
-    zero_point = -int(x.correction[0])
-    dtype = node.builder.tensor(x.tensor).dtype
     if not any(shape.pads):
         return x, shape.pads, 0
-    if not dtype.min <= zero_point <= dtype.max:
-        raise Unsupported(
-            f"{what} with padding, where zero point {zero_point} is not a code of {dtype}",
-            "check how the model was quantized",
-        )
+    code = zero_code(node, x, f"{what} with padding")
     if all(max(shape.pads[i], shape.pads[i + 2]) < shape.extent[i] for i in (0, 1)):
-        return x, shape.pads, zero_point
-    tensor = node.builder.padded(x.tensor, shape.pads, zero_point)
+        return x, shape.pads, code
+    tensor = node.builder.padded(x.tensor, shape.pads, code)
     return replace(x, tensor=tensor, shape=node.builder.tensor(tensor).shape), (0, 0, 0, 0), 0
+
+
+def zero_code(node: NodeView, x: Affine, what: str) -> int:
+    """The code of a quantized value that means zero.
+
+    Args:
+        what: needs it.
+    """
+    dtype, zero_point = node.builder.tensor(x.tensor).dtype, -int(x.correction[0])
+    code = dtype.code(zero_point)
+    if code is None and dtype.bipolar:
+        raise Unsupported(
+            f"{what} of activations -1 and +1, of which none is zero", "leave out padding, or pad with -1 by a Pad node"
+        )
+    if code is None:
+        raise Unsupported(
+            f"{what}, where zero point {zero_point} is not a code of {dtype}", "check how the model was quantized"
+        )
+    return code
 
 
 def _convolution_3d(node: NodeView, x: Affine, weights: QuantConst, bias: FloatArray | None) -> Affine:
@@ -286,12 +299,9 @@ def conv_transpose(node: NodeView) -> Value:
     rows = each * groups
     grouped = codes.reshape(groups, codes.shape[0] // groups, each, *kernel).transpose(0, 2, 1, 3, 4)[..., ::-1, ::-1]
     value = image.value
-    zero_point = -int(value.correction[0])
-    dtype = node.builder.tensor(value.tensor).dtype
-    if not dtype.min <= zero_point <= dtype.max:
-        raise Unsupported(f"zero point {zero_point} is not a code of {dtype}", "check how the model was quantized")
     if strides != (1, 1) or any(extra):
-        tensor = node.builder.padded(value.tensor, (0, 0, extra[0], extra[1]), zero_point, strides)
+        code = zero_code(node, value, "a transposed convolution")
+        tensor = node.builder.padded(value.tensor, (0, 0, extra[0], extra[1]), code, strides)
         value = replace(value, tensor=tensor, shape=node.builder.tensor(tensor).shape)
         image = replace(image, value=value)
     # Cropping less than the kernel's reach is less padding; cropping more cuts the result.

@@ -418,11 +418,13 @@ def _bordered(
         if rehearsal is not None and value != 0.0:
             rehearsal.tensors[node.proto.input[0]] = (min(value, 0.0), max(value, 0.0))
             code = min(max(code, dtype.min), dtype.max)
-        if not dtype.min <= code <= dtype.max:
+        found = dtype.code(code)
+        if found is None:
             raise Unsupported(
                 f"pads with {value:g}, which is outside the range of the input",
                 "quantize the input with a range that holds it",
             )
+        code = found
     if plain is None:
         assert isinstance(x, Codes)
         tensor = builder.tensor(x.tensor)

@@ -47,6 +47,10 @@ def _quantized_input(node: NodeView, x: GraphInput, step: float, zero_point: int
             "the number added to the input before it is quantized is not a multiple of the scale",
             "do this on the host, and quantize the input first thing in the model",
         )
+    if dtype.bipolar and x.shift:
+        raise Unsupported(
+            "the input is shifted before its sign is taken", "do this on the host, or quantize the input to more bits"
+        )
     inputs = node.builder.network.inputs
     if inputs:
         tensor = node.builder.tensor(inputs[0])

@@ -365,7 +365,7 @@ DRAWS: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, in
     "csr_pe": (_csr_pe, 40, 16, 16),
     "unrolled_pe": (_unrolled_pe, 24, 0, 10),
     "binary_pe": (_binary_pe, 28, 0, 10),
-    "threshold": (_threshold, 14, 0, 8),
+    "threshold": (_threshold, 7, 0, 3),
 }
 """How to draw parameters, and how many from each of `SEEDS`."""
 

@@ -1,4 +1,4 @@
-// AXI4-Stream in: byte-aligned containers to lanes. One call, one frame.
+// AXI4-Stream in: containers (bytes, or equal parts of bytes) to lanes. One call, one frame.
 #ifndef ADMMFPGA_AXIS_INPUT_HPP
 #define ADMMFPGA_AXIS_INPUT_HPP
 

@@ -1,4 +1,4 @@
-// AXI4-Stream in: unpacks byte-aligned containers into lanes, admits whole frames, checks TLAST.
+// AXI4-Stream in: unpacks containers (bytes, or equal parts of bytes) into lanes, admits whole frames, checks TLAST.
 //
 // Frames are counted in beats; a TLAST that comes early, or does not come, is reported and changes nothing.
 `default_nettype none
@@ -31,8 +31,11 @@ module axis_input #(
     output wire  [          LANES*BITS-1:0] out_data
 );
 
-  if (LANES < 1 || BITS < 1 || CONTAINER_BITS < BITS || CONTAINER_BITS % 8 != 0 || BEATS < 1) begin : g_illegal
-    $fatal(1, "axis_input: sizes must be positive, a container whole bytes and no narrower than a code");
+  if (LANES < 1 || BITS < 1 || CONTAINER_BITS < BITS || BEATS < 1) begin : g_illegal
+    $fatal(1, "axis_input: sizes must be positive, a container no narrower than a code");
+  end
+  if (CONTAINER_BITS % 8 != 0 && 8 % CONTAINER_BITS != 0 || LANES * CONTAINER_BITS % 8 != 0) begin : g_illegal_container
+    $fatal(1, "axis_input: a container must be whole bytes, or an equal part of one in a beat of whole bytes");
   end
 
   localparam int BEAT_BITS = BEATS > 1 ? $clog2(BEATS) : 1;

@@ -18,8 +18,9 @@ from tiny_design import IMAGE, SCORES, tiny_design
 from admmfpga.blocks.registers import REGISTERS
 from admmfpga.codegen.driver import render_driver
 from admmfpga.codegen.environment import make_environment
-from admmfpga.mapping import Design
-from admmfpga.network import HostOp, IntType, Tensor
+from admmfpga.codegen.frames import to_beats
+from admmfpga.mapping import AxisFormat, Design
+from admmfpga.network import BIPOLAR, HostOp, IntType, Tensor
 
 SHA256 = "deadbeef" + "0123456789abcdef" * 3 + "01234567"
 MODEL = 0xDEADBEEF
@@ -71,6 +72,24 @@ def test_quantization_is_the_networks_own(load: Callable[..., Any]) -> None:
     codes = module.Accelerator().quantize(images)
     assert np.array_equal(codes, IMAGE.quantize(images.transpose(0, 2, 3, 1)))
     assert codes.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("dtype", "box"), [(BIPOLAR, 1), (IntType(1, False), 2), (IntType(2, True), 2), (IntType(3, True), 4)]
+)
+def test_elements_that_share_a_byte(load: Callable[..., Any], dtype: IntType, box: int, tmp_path: Path) -> None:
+    source = Tensor("x", (2, 3, 8), dtype, np.array(0.5))
+    module, device = load(tiny_design(source), lambda frame: frame[:5], path=tmp_path, axis_in=(8, box))
+    images = np.random.default_rng(1).normal(0, 1, (4, 8, 2, 3)).astype(np.float32)
+    codes = source.quantize(images.transpose(0, 2, 3, 1))
+    with module.Accelerator() as accelerator:
+        assert np.array_equal(accelerator.quantize(images), codes)
+        accelerator.run(images)
+    beats = to_beats(codes, AxisFormat(8, box))
+    expected = [b"".join(int(word).to_bytes(box, "little") for word in frame) for frame in beats]
+    assert device.frames == expected
+    sent = np.frombuffer(b"".join(expected), dtype=np.uint8).reshape(4, -1)
+    assert np.array_equal(module._from_bytes(sent).reshape(codes.shape), codes)
 
 
 def test_wide_signed_containers(load: Callable[..., Any]) -> None:

@@ -1,4 +1,4 @@
-"""AXI4-Stream in: unpacks byte-aligned containers into lanes, admits whole frames, checks TLAST."""
+"""AXI4-Stream in: unpacks containers (bytes, or equal parts of bytes) into lanes, admits whole frames, checks TLAST."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Threshold: accumulators to codes of at most 4 bits by comparison, one beat a cycle; no multiplier.
 
-Requantization is monotone, so a code is the number of thresholds (`Requantization.thresholds`) that are reached: the same
-result bit for bit.
+Requantization is monotone, so a code is the number of thresholds (`Requantization.thresholds`) that are reached: the
+same result bit for bit.
 
 contents: "thresholds" (C, count), ascending. One word a channel group.
 """

@@ -71,7 +71,7 @@ def _describe(tensor: Tensor, prefix: str, axis: tuple[int, int]) -> dict[str, A
     """What the templates say about a tensor on a stream of (lanes, container bits)."""
     lanes, container_bits = axis
     assert tensor.elements % lanes == 0, (tensor.name, lanes)
-    assert container_bits in (8, 16, 32, 64), (tensor.name, container_bits)
+    assert container_bits in (1, 2, 4, 8, 16, 32, 64), (tensor.name, container_bits)
     assert container_bits >= tensor.dtype.bits, (tensor.name, container_bits)
     assert tensor.elements * container_bits // 8 <= MAX_FRAME_BYTES, tensor.name
     shape = tensor.shape
@@ -82,7 +82,10 @@ def _describe(tensor: Tensor, prefix: str, axis: tuple[int, int]) -> dict[str, A
         "shape": shape,
         # The model's order: channels first.
         "model_shape": (shape[-1], *shape[:-1]),
-        "container": f"<{'i' if tensor.dtype.signed else 'u'}{container_bits // 8}",
+        "container": f"<{'i' if tensor.dtype.signed else 'u'}{max(1, container_bits // 8)}",
+        # Parts of a byte that an element takes; 8: whole bytes.
+        "packed_bits": min(8, container_bits),
+        "bipolar": tensor.dtype.bipolar,
         "scale": tensor.scale.tolist(),
         "zero_point": tensor.zero_point,
         "low": tensor.dtype.min,

@@ -1,4 +1,7 @@
-"""Frames <-> AXI4-Stream beats: elements in NHWC order, each in a byte-aligned container, lane 0 lowest."""
+"""Frames <-> AXI4-Stream beats: elements in NHWC order, lane 0 lowest, each in a container.
+
+A container is whole bytes, or an equal part of one.
+"""
 
 from __future__ import annotations
 

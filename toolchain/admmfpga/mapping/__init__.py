@@ -133,7 +133,8 @@ def build_design(network: Network, foldings: dict[str, Folding], original: Netwo
         foldings: by layer name.
         original: the network before compaction, if it is another one.
     """
-    stages, streams = lower(network, foldings, axis_formats(network))
+    # What the layers can do, with the input as dense as it goes.
+    stages, streams = lower(network, foldings, (axis_formats(network, 1)[0], axis_formats(network)[1]))
     interval = max(stage.block.cycles for stage in stages[:-1])
     formats = axis_formats(network, interval)
     stages, streams = lower(network, foldings, formats)

@@ -52,7 +52,10 @@ class Stream:
 
 @dataclass(frozen=True)
 class AxisFormat:
-    """Layout of TDATA: `lanes` elements, each in a container of `container_bits`."""
+    """Layout of TDATA: `lanes` elements, each in a container of `container_bits`.
+
+    Containers are whole bytes, or parts of a byte (1, 2 or 4 bits) in a beat of whole bytes.
+    """
 
     lanes: int
     container_bits: int

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from admmfpga.blocks import AxisInput, AxisOutput, Block
 from admmfpga.mapping.design import AxisFormat, Stage, Stream, container_bits
-from admmfpga.mapping.folding import Folding
+from admmfpga.mapping.folding import Folding, divisors
 from admmfpga.mapping.parts import converters, elements_of, parts
 from admmfpga.mapping.support import hardware_nodes
 from admmfpga.network import IntArray, Network
@@ -15,8 +15,10 @@ from admmfpga.network import IntArray, Network
 def axis_formats(network: Network, interval: int | None = None) -> tuple[AxisFormat, AxisFormat]:
     """TDATA of input and output: input as wide as 64 bits allow; output one element a beat unless that limits.
 
+    Where bytes would limit, an input of 4 bits or fewer has several elements in a byte.
+
     Args:
-        interval: frame interval in cycles that the output must keep up with.
+        interval: frame interval in cycles that the streams must keep up with.
     """
     source, output = network.tensors[network.inputs[0]], network.tensors[network.outputs[0]]
     box = container_bits(source.dtype)
@@ -24,7 +26,14 @@ def axis_formats(network: Network, interval: int | None = None) -> tuple[AxisFor
     out_box = container_bits(output.dtype)
     choices = [n for n in (1, 2, 4, 8) if n * out_box <= 64 and output.elements % n == 0]
     fast = [n for n in choices if interval is None or output.elements // n <= interval]
-    return AxisFormat(lanes, box), AxisFormat(fast[0] if fast else choices[-1], out_box)
+    entry = AxisFormat(lanes, box)
+    if interval is not None and source.elements // lanes > interval:
+        small = next(bits for bits in (1, 2, 4, 8) if source.dtype.bits <= bits or bits == 8)
+        packed = [n for n in divisors(source.elements) if n * small <= 64 and n * small % 8 == 0 and n > lanes]
+        able = [n for n in packed if source.elements // n <= interval]
+        if packed and small < box:
+            entry = AxisFormat(able[0] if able else packed[-1], small)
+    return entry, AxisFormat(fast[0] if fast else choices[-1], out_box)
 
 
 class _Wiring:

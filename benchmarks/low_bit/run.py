@@ -1,0 +1,138 @@
+"""Low-bit networks of FINN's shapes on a PYNQ-Z2: frame interval and resources. Weights are random.
+
+    python benchmarks/low_bit/run.py [--network tfc_w1a1] [--simulate] [--synthesize] [--work DIR]
+
+Each network is compiled for the interval that its goal names with the least resources. --simulate runs frames through
+the Verilated RTL, compares them with the integer reference, and takes the interval from the simulation. --synthesize
+counts the whole accelerator with Yosys; --by-layer sums Yosys' counts layer by layer instead, which needs less memory.
+What was measured goes into results.json beside this file; what was not keeps the figures of the last run.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from networks import GOALS, Goal  # noqa: E402
+
+from admmfpga.atomic import atomic_write  # noqa: E402
+from admmfpga.blocks import MatrixUnit, Resources  # noqa: E402
+from admmfpga.codegen.build import compile_model, write_build  # noqa: E402
+from admmfpga.codegen.frames import from_beats, to_beats  # noqa: E402
+from admmfpga.network import reference  # noqa: E402
+from admmfpga.runtime import open_build  # noqa: E402
+from admmfpga.runtime.build import Build  # noqa: E402
+from admmfpga.runtime.synthesis import synthesize_layer, synthesize_top  # noqa: E402
+from admmfpga.tools.verilated import Verilated  # noqa: E402
+from admmfpga.tools.yosys import Yosys  # noqa: E402
+
+BOARD = "pynq"
+CLOCK_MHZ = 100.0
+FRAMES = 4
+RESULTS = HERE / "results.json"
+
+
+def build(name: str, goal: Goal, work: Path) -> Build:
+    """The network as QONNX, compiled for its interval."""
+    model = work / f"{name}.onnx"
+    goal.make().save(model)
+    # Half a cycle of slack, so that rounding does not ask for one cycle less.
+    fps = CLOCK_MHZ * 1e6 / (goal.interval + 0.5)
+    compiled = compile_model(model, BOARD, clock_mhz=CLOCK_MHZ, target_fps=fps)
+    write_build(compiled, work / name, force=True)
+    return open_build(work / name)
+
+
+def describe(opened: Build) -> dict[str, Any]:
+    """Closed-form cycles, the streams, each layer's PE, and modelled resources."""
+    design = opened.design
+    layers = {}
+    for stage in design.stages:
+        if isinstance(stage.block, MatrixUnit):
+            folding = design.foldings[stage.layer]
+            output = "thresholds" if folding.thresholds else "multipliers"
+            layers[stage.layer] = (
+                f"{stage.block.stem} {folding.pe} x {folding.simd}, {stage.block.cycles} cycles, {output}"
+            )
+    return {
+        "interval": design.timing.frame_interval,
+        "latency": design.timing.latency,
+        "input_beats": design.in_beats,
+        "input_bits_a_beat": design.formats[0].width,
+        "layers": layers,
+        "modelled": design.resources().as_dict(),
+    }
+
+
+def simulate(opened: Build) -> dict[str, Any]:
+    """Frames through the whole accelerator's RTL.
+
+    Raises:
+        AssertionError: a result differs from the reference.
+    """
+    design, rng = opened.design, np.random.default_rng(1)
+    dtype = design.input.dtype
+    codes = rng.integers(dtype.min, dtype.max, (FRAMES, *design.input.shape), endpoint=True)
+    model = Verilated(opened.folder, opened.work, "rtl")
+    model.compile()
+    seen = model.run(to_beats(codes, design.formats[0]), out_beats=design.out_beats, settle=design.settle_cycles)
+    found = from_beats(seen.output, design.formats[1], design.output.dtype, design.output.shape)
+    np.testing.assert_array_equal(found, reference.run(design.original, codes))
+    return {"frames": FRAMES, "mismatches": 0, "interval": seen.frame_interval, "latency": seen.latency}
+
+
+def synthesize(opened: Build, *, by_layer: bool) -> dict[str, Any]:
+    """Yosys' counts."""
+    yosys = Yosys(timeout=7200.0)
+    version = ".".join(map(str, yosys.check_version()))
+    if not by_layer:
+        found = synthesize_top(opened, yosys).resources
+        return {"tool": "yosys", "version": version, "of": "whole accelerator", "resources": found.as_dict()}
+    layers = list(dict.fromkeys(stage.layer for stage in opened.design.stages if stage.layer))
+    total = Resources()
+    for layer in layers:
+        total = sum((part.resources for part in synthesize_layer(opened, yosys, layer).values()), total)
+        click.echo(f"  {layer}: {total.as_dict()} so far", err=True)
+    return {
+        "tool": "yosys",
+        "version": version,
+        "of": "sum over the stages of all layers, without the AXI interfaces",
+        "resources": total.as_dict(),
+    }
+
+
+@click.command()
+@click.option("--network", "names", type=click.Choice(list(GOALS)), multiple=True, help="All, if none is named.")
+@click.option("--simulate", "simulated", is_flag=True, help="Run the RTL in Verilator.")
+@click.option("--synthesize", "synthesized", is_flag=True, help="Count the whole accelerator with Yosys.")
+@click.option("--by-layer", is_flag=True, help="Count layer by layer with Yosys.")
+@click.option("--work", type=click.Path(path_type=Path), default=Path("build/low_bit"), show_default=True)
+def main(names: tuple[str, ...], simulated: bool, synthesized: bool, by_layer: bool, work: Path) -> None:
+    """Compile, and measure what is asked for."""
+    work.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    for name in names or GOALS:
+        goal = GOALS[name]
+        opened = build(name, goal, work)
+        board = opened.report["resources"]
+        row = results.get(name, {}) | {"weights": "random", "goal_interval": goal.interval, **describe(opened)}
+        if simulated:
+            row["simulated"] = simulate(opened)
+        if synthesized or by_layer:
+            row["synthesized"] = synthesize(opened, by_layer=not synthesized)
+        row["available"] = {key: value["available"] for key, value in board.items()}
+        results[name] = row
+        atomic_write(RESULTS, (json.dumps(results, indent=2) + "\n").encode())
+        click.echo(f"{name}: {json.dumps(row, indent=2)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -12,11 +12,16 @@ module array_feed #(
     parameter int SYNAPSE_FOLDS = 1,
     // Weights in block RAM or in LUTs.
     parameter int WEIGHT_BLOCK_RAM = 0,
+    // 1: the memory takes new contents from the load chain; 0: it is constant and the chain goes past.
+    parameter int RELOADABLE = 0,
     // Weight words for $readmemh, address nf*SYNAPSE_FOLDS + sf.
     parameter WEIGHTS = ""
 ) (
     input  wire                     clk,
     input  wire                     rst,
+    // The chain that brings new weights, see `loader`.
+    input  wire  [            10:0] load_in,
+    output wire  [            10:0] load_out,
     input  wire                     in_valid,
     output wire                     in_ready,
     input  wire  [       WIDTH-1:0] in_data,
@@ -66,13 +71,17 @@ module array_feed #(
 
   wire [WEIGHT_WIDTH-1:0] read_weights;
 
-  rom #(
+  weight_memory #(
       .WIDTH(WEIGHT_WIDTH),
       .DEPTH(WEIGHT_DEPTH),
       .BLOCK_RAM(WEIGHT_BLOCK_RAM),
+      .RELOADABLE(RELOADABLE),
       .CONTENTS(WEIGHTS)
-  ) rom_i (
+  ) weights_i (
       .clk(clk),
+      .rst(rst),
+      .load_in(load_in),
+      .load_out(load_out),
       .read(issue),
       .address(address),
       .data(read_weights)

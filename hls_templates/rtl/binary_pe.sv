@@ -24,6 +24,8 @@ module binary_pe #(
     parameter int ACC_BITS = 10,
     // Weights in block RAM or in LUTs.
     parameter int WEIGHT_BLOCK_RAM = 0,
+    // 1: the memory takes new contents from the load chain; 0: it is constant and the chain goes past.
+    parameter int RELOADABLE = 0,
     // Output FIFO.
     parameter int OUT_DEPTH = 2,
     parameter int OUT_BLOCK_RAM = 0,
@@ -32,6 +34,9 @@ module binary_pe #(
 ) (
     input  wire                     clk,
     input  wire                     rst,
+    // The chain that brings new weights, see `loader`.
+    input  wire  [            10:0] load_in,
+    output wire  [            10:0] load_out,
     input  wire                     in_valid,
     output wire                     in_ready,
     input  wire  [SIMD*IN_BITS-1:0] in_data,
@@ -74,10 +79,13 @@ module binary_pe #(
       .NEURON_FOLDS(NEURON_FOLDS),
       .SYNAPSE_FOLDS(SYNAPSE_FOLDS),
       .WEIGHT_BLOCK_RAM(WEIGHT_BLOCK_RAM),
+      .RELOADABLE(RELOADABLE),
       .WEIGHTS(WEIGHTS)
   ) feed_i (
       .clk(clk),
       .rst(rst),
+      .load_in(load_in),
+      .load_out(load_out),
       .in_valid(in_valid),
       .in_ready(in_ready),
       .in_data(in_data),

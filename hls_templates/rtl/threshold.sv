@@ -21,6 +21,8 @@ module threshold #(
     parameter int OUT_BITS = 1,
     // Thresholds in block RAM or in LUTs.
     parameter int THRESHOLD_BLOCK_RAM = 0,
+    // 1: the memory takes new contents from the load chain; 0: it is constant and the chain goes past.
+    parameter int RELOADABLE = 0,
     // Output FIFO.
     parameter int OUT_DEPTH = 2,
     parameter int OUT_BLOCK_RAM = 0,
@@ -29,6 +31,9 @@ module threshold #(
 ) (
     input  wire                       clk,
     input  wire                       rst,
+    // The chain that brings new weights, see `loader`.
+    input  wire  [              10:0] load_in,
+    output wire  [              10:0] load_out,
     input  wire                       in_valid,
     output wire                       in_ready,
     input  wire  [ LANES*IN_BITS-1:0] in_data,
@@ -66,13 +71,17 @@ module threshold #(
   end
 
   wire [LANES*COUNT*THRESHOLD_BITS-1:0] thresholds;
-  rom #(
+  weight_memory #(
       .WIDTH(LANES * COUNT * THRESHOLD_BITS),
       .DEPTH(GROUPS),
       .BLOCK_RAM(THRESHOLD_BLOCK_RAM),
+      .RELOADABLE(RELOADABLE),
       .CONTENTS(THRESHOLDS)
-  ) rom_i (
+  ) thresholds_i (
       .clk(clk),
+      .rst(rst),
+      .load_in(load_in),
+      .load_out(load_out),
       .read(issue),
       .address(group),
       .data(thresholds)

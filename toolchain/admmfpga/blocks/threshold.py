@@ -43,6 +43,7 @@ class Threshold(Block):
     """
 
     stem: ClassVar[str] = "threshold"
+    loads: ClassVar[bool] = True
     lanes: int
     groups: int
     positions: int
@@ -134,6 +135,7 @@ class Threshold(Block):
             "LOW": self.low,
             "OUT_BITS": self.out_bits,
             "THRESHOLD_BLOCK_RAM": int(self.thresholds_in_block_ram),
+            "RELOADABLE": int(self.reloadable),
             **self.output_parameters(),
         }
 

@@ -15,6 +15,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from admmfpga.mapping import Folding
+
 DOMAIN = "qonnx.custom_op.general"
 
 
@@ -142,3 +144,25 @@ class Goal:
 
 
 GOALS = {"cnv_w1a1": Goal(cnv_w1a1, 32768), "tfc_w1a1": Goal(tfc_w1a1, 64), "kws_w3a3": Goal(kws_w3a3, 500)}
+
+
+def _binary(pe: int, simd: int, channels: int = 1, *, block_ram: bool = True, thresholds: bool = True) -> Folding:
+    return Folding(pe, simd, channels, use_dsp=False, weight_block_ram=block_ram, kind="binary", thresholds=thresholds)
+
+
+GIVEN = {
+    "cnv_w1a1": (
+        _binary(16, 3, 3, block_ram=False),
+        _binary(16, 72, 16, block_ram=False),
+        Folding(channels=2),
+        _binary(16, 24, 8),
+        _binary(16, 36, 4),
+        Folding(channels=1),
+        _binary(4, 24, 8),
+        _binary(1, 18, 2),
+        _binary(1, 4),
+        _binary(1, 8),
+        _binary(1, 1, thresholds=False),
+    )
+}
+"""Foldings by hand, layer by layer, for --given: the search takes minutes."""

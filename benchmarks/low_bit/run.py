@@ -11,39 +11,52 @@ What was measured goes into results.json beside this file; what was not keeps th
 from __future__ import annotations
 
 import json
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from networks import GIVEN, GOALS, Goal
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-from networks import GOALS, Goal  # noqa: E402
-
-from admmfpga.atomic import atomic_write  # noqa: E402
-from admmfpga.blocks import MatrixUnit, Resources  # noqa: E402
-from admmfpga.codegen.build import compile_model, write_build  # noqa: E402
-from admmfpga.codegen.frames import from_beats, to_beats  # noqa: E402
-from admmfpga.network import reference  # noqa: E402
-from admmfpga.runtime import open_build  # noqa: E402
-from admmfpga.runtime.build import Build  # noqa: E402
-from admmfpga.runtime.synthesis import synthesize_layer, synthesize_top  # noqa: E402
-from admmfpga.tools.verilated import Verilated  # noqa: E402
-from admmfpga.tools.yosys import Yosys  # noqa: E402
+from admmfpga.atomic import atomic_write
+from admmfpga.blocks import MatrixUnit, Resources
+from admmfpga.boards import load_board
+from admmfpga.codegen.build import Compiled, compile_model, write_build
+from admmfpga.codegen.frames import from_beats, to_beats
+from admmfpga.frontend import load
+from admmfpga.mapping import build_design
+from admmfpga.mapping.support import hardware_nodes
+from admmfpga.network import compact, reference
+from admmfpga.report import make_report
+from admmfpga.runtime import open_build
+from admmfpga.runtime.build import Build
+from admmfpga.runtime.synthesis import synthesize_layer, synthesize_top
+from admmfpga.tools.verilated import Verilated
+from admmfpga.tools.yosys import Yosys
 
 BOARD = "pynq"
 CLOCK_MHZ = 100.0
 FRAMES = 4
-RESULTS = HERE / "results.json"
+RESULTS = Path(__file__).with_name("results.json")
 
 
-def build(name: str, goal: Goal, work: Path) -> Build:
-    """The network as QONNX, compiled for its interval."""
+def build(name: str, goal: Goal, work: Path, *, given: bool) -> Build:
+    """The network as QONNX, compiled for its interval.
+
+    Args:
+        given: with the foldings that `networks` names, instead of a search.
+    """
     model = work / f"{name}.onnx"
     goal.make().save(model)
+    if given:
+        board, imported = load_board(BOARD), load(model)
+        network = compact(imported.network)
+        chosen = zip(hardware_nodes(network), GIVEN[name], strict=True)
+        design = build_design(network, {node.name: folding for node, folding in chosen}, imported.network)
+        report = make_report(design, board, clock_mhz=CLOCK_MHZ, model_name=name, model_sha256=imported.sha256)
+        write_build(Compiled(imported, design, board, CLOCK_MHZ, report), work / name, force=True)
+        return open_build(work / name)
     # Half a cycle of slack, so that rounding does not ask for one cycle less.
     fps = CLOCK_MHZ * 1e6 / (goal.interval + 0.5)
     compiled = compile_model(model, BOARD, clock_mhz=CLOCK_MHZ, target_fps=fps)
@@ -89,18 +102,26 @@ def simulate(opened: Build) -> dict[str, Any]:
     return {"frames": FRAMES, "mismatches": 0, "interval": seen.frame_interval, "latency": seen.latency}
 
 
-def synthesize(opened: Build, *, by_layer: bool) -> dict[str, Any]:
-    """Yosys' counts."""
+def synthesize(opened: Build, *, by_layer: bool, jobs: int) -> dict[str, Any]:
+    """Yosys' counts.
+
+    Args:
+        jobs: layers at a time.
+    """
     yosys = Yosys(timeout=7200.0)
     version = ".".join(map(str, yosys.check_version()))
     if not by_layer:
         found = synthesize_top(opened, yosys).resources
         return {"tool": "yosys", "version": version, "of": "whole accelerator", "resources": found.as_dict()}
     layers = list(dict.fromkeys(stage.layer for stage in opened.design.stages if stage.layer))
-    total = Resources()
-    for layer in layers:
-        total = sum((part.resources for part in synthesize_layer(opened, yosys, layer).values()), total)
-        click.echo(f"  {layer}: {total.as_dict()} so far", err=True)
+
+    def count(layer: str) -> Resources:
+        found = sum((part.resources for part in synthesize_layer(opened, yosys, layer).values()), Resources())
+        click.echo(f"  {layer}: {found.as_dict()}", err=True)
+        return found
+
+    with ThreadPoolExecutor(jobs) as pool:
+        total = sum(pool.map(count, layers), Resources())
     return {
         "tool": "yosys",
         "version": version,
@@ -109,28 +130,41 @@ def synthesize(opened: Build, *, by_layer: bool) -> dict[str, Any]:
     }
 
 
+def _results() -> dict[str, Any]:
+    """What the file holds now."""
+    return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+
+
 @click.command()
 @click.option("--network", "names", type=click.Choice(list(GOALS)), multiple=True, help="All, if none is named.")
 @click.option("--simulate", "simulated", is_flag=True, help="Run the RTL in Verilator.")
 @click.option("--synthesize", "synthesized", is_flag=True, help="Count the whole accelerator with Yosys.")
 @click.option("--by-layer", is_flag=True, help="Count layer by layer with Yosys.")
+@click.option("--jobs", default=1, show_default=True, help="Layers that are counted at a time.")
+@click.option("--given", is_flag=True, help="Take the foldings by hand where there are some.")
 @click.option("--work", type=click.Path(path_type=Path), default=Path("build/low_bit"), show_default=True)
-def main(names: tuple[str, ...], simulated: bool, synthesized: bool, by_layer: bool, work: Path) -> None:
+def main(
+    names: tuple[str, ...], simulated: bool, synthesized: bool, by_layer: bool, jobs: int, given: bool, work: Path
+) -> None:
     """Compile, and measure what is asked for."""
     work.mkdir(parents=True, exist_ok=True)
-    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for name in names or GOALS:
         goal = GOALS[name]
-        opened = build(name, goal, work)
+        by_hand = given and name in GIVEN
+        opened = build(name, goal, work, given=by_hand)
         board = opened.report["resources"]
-        row = results.get(name, {}) | {"weights": "random", "goal_interval": goal.interval, **describe(opened)}
+        row = _results().get(name, {}) | {
+            "weights": "random",
+            "foldings": "by hand" if by_hand else "search",
+            "goal_interval": goal.interval,
+            **describe(opened),
+        }
         if simulated:
             row["simulated"] = simulate(opened)
         if synthesized or by_layer:
-            row["synthesized"] = synthesize(opened, by_layer=not synthesized)
+            row["synthesized"] = synthesize(opened, by_layer=not synthesized, jobs=jobs)
         row["available"] = {key: value["available"] for key, value in board.items()}
-        results[name] = row
-        atomic_write(RESULTS, (json.dumps(results, indent=2) + "\n").encode())
+        atomic_write(RESULTS, (json.dumps(_results() | {name: row}, indent=2) + "\n").encode())
         click.echo(f"{name}: {json.dumps(row, indent=2)}")
 
 

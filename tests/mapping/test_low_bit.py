@@ -38,10 +38,10 @@ def test_the_random_networks_have_every_form():
     assert {b.out_bits for b in blocks if isinstance(b, Threshold)} == {1, 2, 3, 4}
 
 
-def dense_layers(bits: int, dtype: IntType = UINT8) -> Network:
+def dense_layers(bits: int, dtype: IntType = UINT8, sizes: tuple[int, int] = (64, 48)) -> Network:
     """Two dense layers of random weights, the first one with few-bit outputs."""
-    rng = np.random.default_rng(0)
-    return NetworkMaker((64,), dtype, rng).dense(48, IntType(2, False), bits=bits).dense(10, bits=bits).done()
+    made = NetworkMaker(sizes[:1], dtype, np.random.default_rng(0))
+    return made.dense(sizes[1], IntType(2, False), bits=bits).dense(10, bits=bits).done()
 
 
 @pytest.mark.parametrize(("bits", "kind"), [(1, "binary"), (2, "binary"), (3, "dense")])
@@ -57,7 +57,7 @@ def test_the_search_takes_the_cheaper_array(bits, kind):
 
 def test_signs_on_any_kind_of_array():
     for kind in ("dense", "binary", "csr", "unrolled"):
-        network = dense_layers(1, BIPOLAR)
+        network = dense_layers(1, BIPOLAR, (12, 6))
         design = map_network(network, BOARD, board="made", target_interval=400, kinds=(kind,))
         frames = random_frames(network, 4, np.random.default_rng(1))
         for frame, expected in zip(frames, run(network, frames), strict=True):

@@ -41,15 +41,15 @@ def quantized_value(node: NodeView, x: Value, step: float, zero_point: int, dtyp
 def _quantized_input(node: NodeView, x: GraphInput, step: float, zero_point: int, dtype: IntType) -> Codes:
     if x.factor <= 0:
         raise Unsupported("the input is multiplied by a number that is not positive", "do this on the host")
+    if dtype.bipolar and x.shift:
+        raise Unsupported(
+            "the input is shifted before its sign is taken", "do this on the host, or quantize the input to more bits"
+        )
     shift = x.shift / step
     if not abs(shift) < 2**40 or abs(shift - round(shift)) > 1e-3:
         raise Unsupported(
             "the number added to the input before it is quantized is not a multiple of the scale",
             "do this on the host, and quantize the input first thing in the model",
-        )
-    if dtype.bipolar and x.shift:
-        raise Unsupported(
-            "the input is shifted before its sign is taken", "do this on the host, or quantize the input to more bits"
         )
     inputs = node.builder.network.inputs
     if inputs:

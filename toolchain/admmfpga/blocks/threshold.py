@@ -105,8 +105,7 @@ class Threshold(Block):
             lut={
                 "control": 1,
                 **group,
-                "compare_bits": compared * (self.groups > 1),
-                "constant_compare_bits": compared * (self.groups == 1),
+                "compare_bits": compared,
                 # The number of those reached.
                 "count": coded * self.count,
                 "code_bits": coded * self.out_bits,

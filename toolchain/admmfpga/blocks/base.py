@@ -334,17 +334,32 @@ def rom_terms(depth: int, width: int) -> Terms:
     """A ROM in LUTs with its output register."""
     if depth == 1:
         return Terms()
-    words = family().table_words
-    blocks = -(-depth // (4 * words))
+    if family().table_words == 16:
+        return _rom_of_16_terms(depth, width)
+    blocks = -(-depth // 256)
     return Terms(
         # A LUT6 holds 64 words of a bit; up to four of them are joined by the slice's multiplexers, more by LUTs.
         # Two words are constants, the address or its inverse.
         lut={
-            "tables": width * -(-depth // words) * (depth > 2),
+            "tables": width * -(-depth // 64) * (depth > 2),
             "inverters": width * (depth == 2),
             "multiplexers": width * (blocks > 1) * -(-blocks // 4),
         },
         ff={"output_bits": width},
+    )
+
+
+def _rom_of_16_terms(depth: int, width: int) -> Terms:
+    """A LUT4 holds 16 words of a bit, and a slice's multiplexers join 2, 4 or 8 of them.
+
+    Deeper ones Yosys makes of multiplexers, in which ABC does not find the tables again: nearly twice as many LUTs.
+    """
+    tables = -(-depth // 16)
+    luts = 1 << clog2(tables) if tables <= 8 else round(1.9 * tables)
+    return Terms(
+        lut={"tables": width * luts * (depth > 2), "words": depth == 2},
+        # Two words are constants, the address or its inverse.
+        ff={"output_bits": width * (depth > 2)},
     )
 
 

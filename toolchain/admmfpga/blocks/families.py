@@ -21,7 +21,7 @@ class Family:
     Attributes:
         name: as boards name it.
         multiplier: bits of the wider and of the narrower signed factor that one multiplier takes.
-        product_bits: products of fewer bits are made of LUTs.
+        product_bits: products of fewer bits are made of LUTs: by inference on Xilinx, by our choice on ECP5.
         dsp_absorbs: synthesis puts registers and adders around a multiplier into its block.
         splits_two_bits: what is left of a factor after cutting is multiplied in a block even if it has two bits only.
         table_words: words of one bit that a LUT holds.
@@ -58,7 +58,7 @@ FAMILIES = {
         Family(
             "ecp5",
             (18, 18),
-            product_bits=4,
+            product_bits=9,
             dsp_absorbs=False,
             splits_two_bits=False,
             table_words=16,

@@ -131,7 +131,7 @@ def simulate(
             (folder / f"{memory.name}.mem").write_text("".join(words))
         instances.append(render(name, case, ports, {key: f"{m.name}.mem" for key, m in memories.items()}))
     source = folder / f"{WRAPPER}.sv"
-    _write(source, wrapper(cases, ports, instances))
+    write(source, wrapper(cases, ports, instances))
     run(module, top=WRAPPER, sources=[source], folder=folder, arguments=["-y", str(rtl_folder())])
 
 
@@ -144,7 +144,7 @@ def register_package(folder: Path) -> list[Path]:
     """The rendered register packages, in `folder`."""
     files = render_registers(make_environment()) | {f"{engine.PACKAGE}.sv": rtl_files()[f"{engine.PACKAGE}.sv"]}
     for name, text in files.items():
-        _write(folder / name, text)
+        write(folder / name, text)
     return [folder / name for name in compile_order(list(files))]
 
 
@@ -157,7 +157,7 @@ def run(module: str, *, top: str, sources: Sequence[Path], folder: Path, argumen
     assert not result.failed, f"{', '.join(result.failed)}: {result.log}"
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     # An unchanged file keeps its time, so that nothing is built again.
     if not path.is_file() or path.read_text() != text:
         path.write_text(text)

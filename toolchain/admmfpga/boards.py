@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,50 @@ class MemoryPort:
 
 
 @dataclass(frozen=True)
+class Pins:
+    """Sites of the FPGA's package.
+
+    Attributes:
+        clock: the oscillator.
+        uart_rx, uart_tx: as the FPGA sees them: it receives on the first, sends on the second.
+        reset: a button that is high when it is pressed, "" if there is none.
+        leds: lamps, four of which are used.
+    """
+
+    clock: str
+    uart_rx: str
+    uart_tx: str
+    reset: str
+    leds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OpenFlow:
+    """What place and route without a vendor's tool needs to know of a board with an ECP5 and a UART to the host.
+
+    Attributes:
+        device, package, speed: as nextpnr-ecp5 takes them: "85k", "CABGA381", 6.
+        oscillator_mhz: on the clock pin.
+        io_type, io_volt: of all pins.
+        flash_mhz: clock with which the FPGA reads its configuration.
+        baud: of the link to the host.
+        pins: sites.
+        source: where all of it is from.
+    """
+
+    device: str
+    package: str
+    speed: int
+    oscillator_mhz: float
+    io_type: str
+    io_volt: float
+    flash_mhz: float
+    baud: int
+    pins: Pins
+    source: str
+
+
+@dataclass(frozen=True)
 class Board:
     """What the toolchain knows of a board.
 
@@ -75,6 +119,7 @@ class Board:
         clock_mhz: of an accelerator, unless the user asks for another.
         memory: DRAM.
         sources: where each figure is from, by its path in the file ("resources", "memory", ...).
+        open_flow: for a bitstream without a vendor's tool; None if there is no such way.
     """
 
     name: str
@@ -91,6 +136,7 @@ class Board:
     clock_mhz: float
     memory: BoardMemory
     sources: Mapping[str, str]
+    open_flow: OpenFlow | None = None
 
     def memory_port(self, clock_mhz: float) -> MemoryPort | None:
         """The way to the processor's memory for an accelerator at a clock; None without a processor."""
@@ -178,9 +224,40 @@ def _board(top: _Reader) -> Board:
             "memory": memory.text("source"),
         },
     )
+    if top.has("open_flow"):
+        board = replace(board, open_flow=_open_flow(top.table("open_flow"), board.family))
     for reader in (top, resources, memory, clock):
         reader.refuse_rest()
     return board
+
+
+def _open_flow(reader: _Reader, family: str) -> OpenFlow:
+    pins = reader.table("pins")
+    flow = OpenFlow(
+        device=reader.text("device", choices=("12k", "25k", "45k", "85k")),
+        package=reader.text("package"),
+        speed=reader.integer("speed", least=6),
+        oscillator_mhz=reader.number("oscillator_mhz"),
+        io_type=reader.text("io_type"),
+        io_volt=reader.number("io_volt"),
+        flash_mhz=reader.number("flash_mhz"),
+        baud=reader.integer("baud", least=300),
+        pins=Pins(
+            clock=pins.text("clock"),
+            uart_rx=pins.text("uart_rx"),
+            uart_tx=pins.text("uart_tx"),
+            reset=pins.text("reset", empty=True),
+            leds=pins.texts("leds"),
+        ),
+        source=reader.text("source"),
+    )
+    if family != "ecp5":
+        reader.problems.append(f"open_flow is for family ecp5, not {family}")
+    if len(flow.pins.leds) < 4:
+        reader.problems.append("open_flow.pins.leds needs at least four sites")
+    for table in (reader, pins):
+        table.refuse_rest()
+    return flow
 
 
 class _Reader:
@@ -190,6 +267,9 @@ class _Reader:
         self._rest = dict(table)
         self._prefix = prefix
         self.problems: list[str] = [] if problems is None else problems
+
+    def has(self, key: str) -> bool:
+        return key in self._rest
 
     def table(self, key: str) -> _Reader:
         before = len(self.problems)

@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from admmfpga import __version__
 from admmfpga.atomic import atomic_directory
+from admmfpga.blocks import uart_link
 from admmfpga.blocks.families import using
 from admmfpga.boards import Board, load_board
+from admmfpga.codegen.board import link_of
 from admmfpga.codegen.render import render_design, write_files
 from admmfpga.errors import UserError
 from admmfpga.frontend import Import, load
@@ -46,7 +48,7 @@ def compile_model(
     *,
     calibration: npt.NDArray[np.generic] | None = None,
     clock_mhz: float | None = None,
-    target_fps: float | None = None,
+    target_fps: float | Callable[[Network], float] | None = None,
     pe: Mapping[str, str] | None = None,
     progress: Progress = lambda *_: None,
 ) -> Compiled:
@@ -57,7 +59,8 @@ def compile_model(
         board_name: board or path of a board's TOML file.
         calibration: (N, C, H, W) images for a float model.
         clock_mhz: of the accelerator; the board's default if None.
-        target_fps: frames per second to reach with the least resources; None for as fast as fits.
+        target_fps: frames per second to reach with the least resources, or what says so for a network; None for as
+            fast as fits.
         pe: kind of PE by layer name, "" standing for all others; layers that are not named take what is cheapest.
 
     Raises:
@@ -80,6 +83,8 @@ def map_import(
 ) -> Compiled:
     """Map an imported model onto a board; see `compile_model`."""
     progress("folding the layers onto the board")
+    if callable(target_fps):
+        target_fps = target_fps(imported.network)
     interval = None if target_fps is None else int(clock * 1e6 / target_fps)
     if interval == 0:
         raise UserError(f"{target_fps:g} frames/s is more than one a cycle at {clock:g} MHz", "ask for fewer")
@@ -92,8 +97,11 @@ def map_import(
             target_interval=interval,
             kinds=kinds,
             port=board.memory_port(clock),
+            beside=uart_link.BESIDE if board.open_flow else None,
         )
     report = make_report(design, board, clock_mhz=clock, model_name=imported.network.name, model_sha256=imported.sha256)
+    if link := link_of(board, clock, design):
+        report["link"] = link
     return Compiled(imported, design, board, clock, report)
 
 

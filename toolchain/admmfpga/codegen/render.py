@@ -1,4 +1,4 @@
-"""Design -> files: memory images, HLS C++, RTL, vectors, driver, Vivado project."""
+"""Design -> files: memory images, HLS C++, RTL, vectors, driver, board top, Vivado project."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from admmfpga.boards import Board
+from admmfpga.codegen.board import render_board
 from admmfpga.codegen.driver import render_driver
 from admmfpga.codegen.environment import make_environment
 from admmfpga.codegen.hls import render_hls
@@ -31,6 +32,7 @@ def render_design(design: Design, board: Board, clock_mhz: float, model_sha256: 
         files[f"memory/{memory.name}.mif"] = to_mif(memory)
     rtl = render_rtl(design, environment, model_sha256=model_sha256)
     files |= _under("rtl", rtl)
+    files |= _under("board", render_board(design, board, environment, clock_mhz=clock_mhz))
     files |= _under("hls", render_hls(design, environment, part=board.part, clock_mhz=clock_mhz))
     files |= _under("vectors", render_vectors(design))
     files |= _under(

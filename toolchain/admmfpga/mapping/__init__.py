@@ -49,6 +49,7 @@ def map_network(
     target_interval: int | None = None,
     kinds: Mapping[str, Collection[str]] | Collection[str] = KINDS,
     port: MemoryPort | None = None,
+    beside: Resources | None = None,
 ) -> Design:
     """Choose the foldings for a board and build the design of the compact network.
 
@@ -59,6 +60,7 @@ def map_network(
         target_interval: cycles per frame to reach with the least resources; None for as fast as fits.
         kinds: of PEs that may be chosen, for all layers or by layer name.
         port: through which frames come and results go; None: it is no limit.
+        beside: resources of what stands beside the accelerator on the FPGA, if anything.
 
     Raises:
         UserError: the network has no dataflow form, or does not fit.
@@ -66,7 +68,7 @@ def map_network(
     original, network = network, compact(network)
     found = {node.name: candidates_by_kind(network, node, _kinds(node, kinds)) for node in hardware_nodes(network)}
     layers = {name: pareto([one for options in by.values() for one in options]) for name, by in found.items()}
-    fixed = wrapper_resources()
+    fixed = wrapper_resources() + (beside or Resources())
     # The output is as wide as needed up to 64 bits.
     bounds = stream_bounds(network, axis_formats(network, 1), port)
     least = max(bound.interval for bound in bounds)

@@ -9,9 +9,10 @@ BOARD   ?= pynq
 # Spinning OpenMP threads cost more than they give on shared machines.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup data model demo test lint format bench clean distclean
+.PHONY: help setup data model demo bitstream test lint format bench clean distclean
 help:
 	@echo "make demo    compile LeNet-5 for $(BOARD) and classify $(FRAMES) MNIST images on the simulated accelerator"
+	@echo "make bitstream   LeNet-5 through Yosys, nextpnr and ecppack to a .bit file for a ULX3S (minutes)"
 	@echo "make test    all tests"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   programs in benchmarks/ that print the figures the docs quote (slow)"
@@ -40,6 +41,9 @@ demo: $(LENET5)/lenet5.onnx
 	$(BIN)/admmfpga simulate $(LENET5)/$(BOARD) --images $(LENET5)/test.npz --implementation reference
 	@echo "--- $(FRAMES) images through reference, HLS C++, RTL and HLS C++ in Verilator"
 	$(BIN)/admmfpga simulate $(LENET5)/$(BOARD) --images $(LENET5)/test.npz --count $(FRAMES)
+
+bitstream: $(LENET5)/lenet5.onnx
+	$(BIN)/admmfpga build $(LENET5)/lenet5.onnx --board ulx3s-85f --calibration $(LENET5)/calibration.npz -o $(LENET5)/ulx3s-85f
 
 test: $(LENET5)/lenet5.onnx
 	$(BIN)/python -m pytest -n 2 --dist worksteal

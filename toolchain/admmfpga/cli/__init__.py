@@ -14,7 +14,7 @@ import click
 from admmfpga import __version__
 from admmfpga.errors import ToolError, UserError
 
-SUBCOMMANDS = ("boards", "check", "compare", "compile", "compress", "explore", "simulate", "sweep", "synth")
+SUBCOMMANDS = ("boards", "build", "check", "compare", "compile", "compress", "explore", "simulate", "sweep", "synth")
 """Modules of this package, each with a click command `command`; loaded when asked for, since some import much."""
 
 
@@ -58,5 +58,6 @@ def main() -> None:
     admmfpga compile  model.onnx --board pynq --calibration images.npz -o build/model
     admmfpga simulate build/model --images test.npz --count 100
     admmfpga synth    build/model
+    admmfpga build    model.onnx --board ulx3s-85f --calibration images.npz -o build/model
     admmfpga compare  dense.onnx structured.onnx nonstructured.onnx --board pynq -o build/compare
     """

@@ -48,7 +48,7 @@ def compile_model(
     *,
     calibration: npt.NDArray[np.generic] | None = None,
     clock_mhz: float | None = None,
-    target_fps: float | Callable[[Network], float] | None = None,
+    target_fps: float | None = None,
     pe: Mapping[str, str] | None = None,
     progress: Progress = lambda *_: None,
 ) -> Compiled:
@@ -59,8 +59,7 @@ def compile_model(
         board_name: board or path of a board's TOML file.
         calibration: (N, C, H, W) images for a float model.
         clock_mhz: of the accelerator; the board's default if None.
-        target_fps: frames per second to reach with the least resources, or what says so for a network; None for as
-            fast as fits.
+        target_fps: frames per second to reach with the least resources; None for as fast as fits.
         pe: kind of PE by layer name, "" standing for all others; layers that are not named take what is cheapest.
 
     Raises:
@@ -83,8 +82,6 @@ def map_import(
 ) -> Compiled:
     """Map an imported model onto a board; see `compile_model`."""
     progress("folding the layers onto the board")
-    if callable(target_fps):
-        target_fps = target_fps(imported.network)
     interval = None if target_fps is None else int(clock * 1e6 / target_fps)
     if interval == 0:
         raise UserError(f"{target_fps:g} frames/s is more than one a cycle at {clock:g} MHz", "ask for fewer")

@@ -183,6 +183,11 @@ def with_verification(report: dict[str, Any], verification: dict[str, dict[str, 
     return report | {"layers": layers, "verification": report.get("verification", {}) | verification}
 
 
+def with_bitstream(report: dict[str, Any], bitstream: dict[str, Any]) -> dict[str, Any]:
+    """The report with what `build` found: tools, resources synthesized and placed and routed, Fmax."""
+    return report | {"bitstream": bitstream}
+
+
 def with_synthesis(report: dict[str, Any], synthesis: dict[str, Any]) -> dict[str, Any]:
     """The report with what `synth` found: tool, version, resources."""
     return report | {"synthesis": synthesis}

@@ -168,6 +168,37 @@ def format_synthesis(parts: Mapping[str, tuple[Mapping[str, int], Mapping[str, i
     return "\n".join(format_table(("part", "resource", "modelled", "synthesized", "error"), rows))
 
 
+def format_bitstream(report: dict[str, Any]) -> str:
+    """Modelled, synthesized, and placed and routed resources of a build with a bitstream; clock and frames/s."""
+    found = report["bitstream"]
+    routed, synthesized = found["placed_and_routed"], found["synthesized"]
+    rows = []
+    for name, used in routed["resources"].items():
+        resource = report["resources"][name]
+        share = f"{100 * used / resource['available']:.0f} %" if resource["available"] else ""
+        cells = (_number(v) for v in (resource["used"], synthesized[name], used, resource["available"]))
+        rows.append((name.upper(), *cells, share))
+    header = (
+        "resource",
+        "modelled, accelerator",
+        "synthesized, with link",
+        "placed and routed",
+        "on the device",
+        "used",
+    )
+    interval = report["frame_interval_cycles"]
+    lines = [
+        *format_table(header, rows),
+        "",
+        f"clock           {routed['fmax_mhz']:g} MHz after place and route, {routed['constraint_mhz']:g} MHz wanted",
+        f"accelerator     {interval:,} cycles = {report['clock_mhz'] * 1e6 / interval:,.0f} frames/s",
+    ]
+    if link := report.get("link"):
+        rate = link["throughput_fps"]
+        lines.append(f"link            {link['baud']:,} baud = {rate:,.0f} frames/s at most, without a host's delays")
+    return "\n".join(lines)
+
+
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns aligned: names to the left, numbers to the right."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]

@@ -17,6 +17,9 @@ from admmfpga.mapping import AxisFormat, Design, Folding, Timing, lower
 from admmfpga.network import compact
 from admmfpga.packing import read_container
 
+BITSTREAM_FOLDER = "bitstream"
+"""Folder inside a build for netlist, placed and routed design and bitstream; not in the manifest."""
+
 WORK = "simulation"
 """Folder inside a build that simulations write to; not in the manifest."""
 
@@ -56,7 +59,7 @@ def open_build(folder: Path) -> Build:
     """
     if not (folder / "manifest.json").is_file():
         raise UserError(f"{folder} is not a build folder", "make one with `admmfpga compile MODEL -o DIR`")
-    verify_manifest(folder, ignore=("report.json", WORK, *WORK_FILES))
+    verify_manifest(folder, ignore=("report.json", WORK, BITSTREAM_FOLDER, *WORK_FILES))
     described = json.loads((folder / "design.json").read_text())
     sha256 = described["model_sha256"]
     memories = {m.name: m for m in read_container((folder / CONTAINER).read_bytes(), sha256)}

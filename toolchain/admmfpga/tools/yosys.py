@@ -31,6 +31,9 @@ _LIBRARIES = {
 LUT_ROM = "lut_rom.v"
 """Techmap of a ROM in the LUTs of Xilinx devices."""
 
+PRIMITIVES = "ecp5_primitives.sv"
+"""Declarations of the ECP5 primitives that board tops instantiate; slang wants to know their ports."""
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -79,8 +82,24 @@ _BRAM18 = {
     **dict.fromkeys(("RAMB36E1", "RAMB36E2"), 2),
 }
 _DSP = ("DSP48E1", "DSP48E2", "MULT18X18D")
-_FREE = ("CARRY4", "CARRY8", "MUXF5", "MUXF6", "MUXF7", "MUXF8", "MUXF9", "PFUMX", "L6MUX21", "GND", "VCC", "BUFG")
-"""Part of the slices that hold the LUTs."""
+_FREE = (
+    "EHXPLLL",
+    "TRELLIS_IO",
+    "$scopeinfo",
+    "CARRY4",
+    "CARRY8",
+    "MUXF5",
+    "MUXF6",
+    "MUXF7",
+    "MUXF8",
+    "MUXF9",
+    "PFUMX",
+    "L6MUX21",
+    "GND",
+    "VCC",
+    "BUFG",
+)
+"""Part of the slices that hold the LUTs, or no part of the fabric."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +149,48 @@ class Yosys(Runner):
             raise ToolError(step, command, None, "pyosys is not installed", self.install)
         return super()._locate(step, command)
 
+    def netlist(
+        self,
+        top: str,
+        sources: Sequence[Path],
+        *,
+        folder: Path,
+        memories: Iterable[Path] = (),
+    ) -> tuple[Path, Synthesis]:
+        """Synthesize a whole design for an ECP5, pins included.
+
+        Args:
+            top: module whose ports are pins.
+            sources: SystemVerilog files, packages first.
+            folder: for script, log, statistics and the netlist.
+            memories: images that the design names, by their plain file names.
+
+        Returns:
+            the netlist for nextpnr, and what it holds.
+
+        Raises:
+            ToolError: as `synthesize`.
+        """
+        self.check_version()
+        netlist = folder / f"{top}.json"
+        script, log, statistics = (folder / f"yosys.{name}" for name in ("ys", "log", "json"))
+        primitives = resource_dir("hls_templates") / "yosys" / PRIMITIVES
+        for path in (primitives, *sources):
+            _link(folder / "sources" / path.name, path)
+        for path in memories:
+            _link(folder / path.name, path)
+        files = " ".join(f"sources/{path.name}" for path in (primitives, *sources))
+        script.write_text(
+            f"read_slang --no-implicit-memories --ignore-assertions {files} --top {top}\n"
+            f"synth_ecp5 -top {top} -json {netlist.name}\n"
+            f"tee -q -o {statistics.name} stat -json\n"
+        )
+        command = self._build_command(script.name)
+        self.run("synthesizing with Yosys", command, log=log, cwd=folder)
+        modules = json.loads(statistics.read_text())["modules"]
+        cells = {kind: int(count) for kind, count in modules[f"\\{top}"]["num_cells_by_type"].items()}
+        return netlist, _counted(cells, command, log)
+
     def synthesize(
         self,
         jobs: Mapping[str, Job],
@@ -166,11 +227,15 @@ class Yosys(Runner):
         result = {}
         for name in jobs:
             cells = {kind: int(count) for kind, count in modules[f"\\{name}"]["num_cells_by_type"].items()}
-            try:
-                result[name] = Synthesis(count_resources(cells), cells)
-            except ValueError as error:
-                raise ToolError("counting the cells that Yosys used", command, log, str(error)) from None
+            result[name] = _counted(cells, command, log)
         return result
+
+
+def _counted(cells: dict[str, int], command: Sequence[str], log: Path) -> Synthesis:
+    try:
+        return Synthesis(count_resources(cells), cells)
+    except ValueError as error:
+        raise ToolError("counting the cells that Yosys used", command, log, str(error)) from None
 
 
 def count_resources(cells: Mapping[str, int]) -> Resources:

@@ -9,13 +9,14 @@ BOARD   ?= pynq
 # Spinning OpenMP threads cost more than they give on shared machines.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup data model demo bitstream test lint format bench clean distclean
+.PHONY: help setup data model demo bitstream test lint format bench ppr clean distclean
 help:
 	@echo "make demo    compile LeNet-5 for $(BOARD) and classify $(FRAMES) MNIST images on the simulated accelerator"
 	@echo "make bitstream   LeNet-5 through Yosys, nextpnr and ecppack to a .bit file for a ULX3S (minutes)"
 	@echo "make test    all tests"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   programs in benchmarks/ that print the figures the docs quote (slow)"
+	@echo "make ppr     structured or non-structured: PPR over density, bits, shapes, PEs (docs/ppr.md; up to an hour)"
 	@echo "make setup   virtual environment, packages, simulator; make data: data sets; make model: train LeNet-5"
 	@echo "make clean   remove build products; make distclean: the virtual environment too"
 
@@ -61,6 +62,11 @@ bench: $(LENET5)/lenet5.onnx
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/simulation_speed.py
 	$(BIN)/python benchmarks/estimates/table.py
+	$(BIN)/python benchmarks/ppr/table.py
+
+ppr: $(VENV)/.setup
+	$(BIN)/python benchmarks/ppr/run.py
+	$(BIN)/python benchmarks/ppr/table.py --figures docs/figures
 
 clean:
 	rm -rf $(BUILD) .pytest_cache .mypy_cache .ruff_cache .hypothesis rtl_tests/sim_build

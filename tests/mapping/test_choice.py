@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from admmfpga.blocks import MatrixUnit, Resources
-from admmfpga.mapping import map_network
+from admmfpga.mapping import candidates, map_network
 from admmfpga.mapping.units import is_sparse
 from admmfpga.network import IntType
 from made import NetworkMaker
@@ -33,6 +33,19 @@ def test_the_kind_that_is_asked_for(kind):
     design = mapped(0.1, kinds=(kind,))
     assert {stage.block.kind for stage in design.stages if isinstance(stage.block, MatrixUnit)} == {kind}
     assert all("alone was considered" in choice.reason for choice in design.choices.values())
+
+
+def test_candidates_of_a_network_are_made_once(monkeypatch):
+    found = {}
+    first = mapped(0.1, made=found)
+    for name in ("_dense_candidates", "sparse_candidates", "unrolled_candidates"):
+        monkeypatch.setattr(candidates, name, None)
+    again = mapped(0.1, made=found, explain=False)
+    assert again.foldings == first.foldings
+    assert first.choices
+    assert not again.choices
+    with pytest.raises(TypeError):
+        mapped(0.1, explain=False)
 
 
 def test_kinds_by_layer():

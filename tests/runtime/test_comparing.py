@@ -106,7 +106,7 @@ def test_designs_keep_a_budget_that_fifos_would_break(monkeypatch):
 
     monkeypatch.setattr(compare, "map_network", generous)
     place = Place(board, limited(board, {"lut": 1500, "dsp": 5}), 100.0)
-    (design, *_) = compare._designs("made", network, "dense", place, lambda *_: None).values()
+    (design, *_) = compare._designs("made", network, "dense", place, {}, lambda *_: None).values()
     assert design.resources().lut + axi_lite_control.resources().lut <= 1500
     assert asked[0].lut == 1500
     assert asked[-1].lut < 1500

@@ -8,7 +8,7 @@ from dataclasses import replace
 from admmfpga.blocks import Resources, axi_lite_control
 from admmfpga.boards import MemoryPort
 from admmfpga.mapping.bounds import IntervalBound, folding_bounds, stream_bounds
-from admmfpga.mapping.candidates import candidates, candidates_by_kind
+from admmfpga.mapping.candidates import Made, candidates, candidates_by_kind
 from admmfpga.mapping.choice import PeChoice, weigh
 from admmfpga.mapping.depths import size_fifos
 from admmfpga.mapping.design import AxisFormat, Design, Search, Stage, Stream, Timing
@@ -50,6 +50,8 @@ def map_network(
     kinds: Mapping[str, Collection[str]] | Collection[str] = KINDS,
     port: MemoryPort | None = None,
     beside: Resources | None = None,
+    made: Made | None = None,
+    explain: bool = True,
 ) -> Design:
     """Choose the foldings for a board and build the design of the compact network.
 
@@ -61,12 +63,16 @@ def map_network(
         kinds: of PEs that may be chosen, for all layers or by layer name.
         port: through which frames come and results go; None: it is no limit.
         beside: resources of what stands beside the accelerator on the FPGA, if anything.
+        made: candidates of this very network, for those who map it several times; filled in.
+        explain: also find out what other PEs would cost and where they break even; that takes time.
 
     Raises:
         UserError: the network has no dataflow form, or does not fit.
     """
     original, network = network, compact(network)
-    found = {node.name: candidates_by_kind(network, node, _kinds(node, kinds)) for node in hardware_nodes(network)}
+    found = {
+        node.name: candidates_by_kind(network, node, _kinds(node, kinds), made) for node in hardware_nodes(network)
+    }
     layers = {name: pareto([one for options in by.values() for one in options]) for name, by in found.items()}
     fixed = wrapper_resources() + (beside or Resources())
     # The output is as wide as needed up to 64 bits.
@@ -77,6 +83,7 @@ def map_network(
     choices = {
         node.name: weigh(network, node, found[node.name], choice.candidates[node.name], interval, usable(available))
         for node in hardware_nodes(network)
+        if explain
     }
     bounds += folding_bounds(layers, usable(available), fixed)
     design = build_design(network, {name: c.folding for name, c in choice.candidates.items()}, original)

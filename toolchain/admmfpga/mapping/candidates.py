@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, MutableMapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product
@@ -20,6 +20,10 @@ from admmfpga.packing import LaneLayout
 
 MAX_MULTIPLIERS = 4096
 """Foldings beyond this many multipliers a layer are not considered: no board here holds them."""
+
+
+Made = MutableMapping[tuple[str, str, str], list[Candidate]]
+"""Candidates of a compact network by layer name, kind of PE and FPGA family: they do not depend on the board."""
 
 
 def foldings(network: Network, node: Node) -> Iterable[Folding]:
@@ -70,16 +74,11 @@ def _matrix_foldings(rows: int, simd: int, channels: int) -> Iterable[Folding]:
                     yield Folding(pe, simd, channels, use_dsp, weight_block_ram)
 
 
-def candidates(network: Network, node: Node, kinds: Collection[str] = KINDS) -> list[Candidate]:
-    """Pareto-optimal ways to build a layer.
-
-    Args:
-        kinds: of PEs that may multiply; layers without weights have only one form.
-
-    Raises:
-        UserError: only PEs that the layer is too large for may multiply.
-    """
-    return pareto([one for options in candidates_by_kind(network, node, kinds).values() for one in options])
+def candidates(
+    network: Network, node: Node, kinds: Collection[str] = KINDS, made: Made | None = None
+) -> list[Candidate]:
+    """Pareto-optimal ways to build a layer; arguments and errors as `candidates_by_kind`."""
+    return pareto([one for options in candidates_by_kind(network, node, kinds, made).values() for one in options])
 
 
 _UNFIT = {
@@ -89,19 +88,37 @@ _UNFIT = {
 """Why a kind of PE cannot build a layer."""
 
 
-def candidates_by_kind(network: Network, node: Node, kinds: Collection[str] = KINDS) -> dict[str, list[Candidate]]:
-    """Ways to build a layer, Pareto-optimal among those on the same kind of PE."""
+def candidates_by_kind(
+    network: Network, node: Node, kinds: Collection[str] = KINDS, made: Made | None = None
+) -> dict[str, list[Candidate]]:
+    """Ways to build a layer, Pareto-optimal among those on the same kind of PE.
+
+    Args:
+        kinds: of PEs that may multiply.
+        made: what is there of this network already is not made again, what is made is added.
+
+    Raises:
+        UserError: only PEs that the layer is too large for may multiply.
+    """
+    made = {} if made is None else made
+
+    def once(kind: str, make: Callable[[], list[Candidate]]) -> list[Candidate]:
+        key = node.name, kind, family().name
+        if key not in made:
+            made[key] = pareto(make())
+        return made[key]
+
     if not isinstance(node, Conv | Dense):
-        return {"": pareto(_dense_candidates(network, node))}
+        return {"": once("", lambda: _dense_candidates(network, node))}
     found = {}
     if "dense" in kinds:
-        found["dense"] = pareto(_dense_candidates(network, node))
+        found["dense"] = once("dense", lambda: _dense_candidates(network, node))
     if "csr" in kinds and (is_sparse(node.matrix) or "dense" not in kinds):
-        found["csr"] = pareto(sparse_candidates(network, node))
+        found["csr"] = once("csr", lambda: sparse_candidates(network, node))
     if "unrolled" in kinds and is_tiny(node.matrix):
-        found["unrolled"] = pareto(unrolled_candidates(network, node))
+        found["unrolled"] = once("unrolled", lambda: unrolled_candidates(network, node))
     if "binary" in kinds and is_binary(node.matrix):
-        found["binary"] = pareto(_dense_candidates(network, node, "binary"))
+        found["binary"] = once("binary", lambda: _dense_candidates(network, node, "binary"))
     if not found:
         reasons = [reason for kind, reason in _UNFIT.items() if kind in kinds]
         raise UserError(f"{node.name} {' and '.join(reasons)}", "choose another PE for this layer", node=node.name)

@@ -17,8 +17,8 @@ from admmfpga.boards import Board, load_board
 from admmfpga.codegen.build import Compiled, describe_design, write_build
 from admmfpga.errors import UserError
 from admmfpga.frontend import Import, load
-from admmfpga.mapping import KINDS, Design, map_network
-from admmfpga.mapping.candidates import candidates
+from admmfpga.mapping import KINDS, Design, map_network, wrapper_resources
+from admmfpga.mapping.candidates import Made, candidates
 from admmfpga.mapping.folding import CEILING, exceeded, usable
 from admmfpga.mapping.search import fold
 from admmfpga.mapping.support import hardware_nodes
@@ -57,6 +57,7 @@ class Entry:
         imported: the network.
         build: the build folder that was given; None for an ONNX file.
         designs: by PE kind; the reason in words where it cannot be built or does not fit.
+        made: candidates of its layers so far.
         codes: samples as the network takes them, if there are any.
         row: what is reported.
     """
@@ -66,6 +67,7 @@ class Entry:
     imported: Import
     build: Build | None = None
     designs: dict[str, Design | str] = field(default_factory=dict)
+    made: Made = field(default_factory=dict)
     codes: IntArray | None = None
     row: dict[str, Any] = field(default_factory=dict)
 
@@ -167,7 +169,7 @@ def _compare(
     board = place.board
     reference = _classify(entries)
     for entry in entries:
-        entry.designs = _designs(entry.name, entry.network, entry.row["kind"], place, progress)
+        entry.designs = _designs(entry.name, entry.network, entry.row["kind"], place, entry.made, progress)
     if not any(entry.best for entry in entries):
         reason = next(iter(entries[0].designs.values()))
         raise UserError(f"none of the networks fits; {entries[0].name}: {reason}", "take a larger budget or board")
@@ -316,18 +318,29 @@ def _accuracy(entry: Entry, labels: IntArray, progress: Progress) -> float:
 # --- mapping ---------------------------------------------------------------------------------------------------------
 
 
-def _map(network: Network, kinds: tuple[str, ...], place: Place) -> Design:
+def _map(network: Network, kinds: tuple[str, ...], place: Place, made: Made) -> Design:
     """The fastest design within the budget.
 
     Folding is chosen before FIFOs have their final depth, so a design may come out a little larger than the budget; it
     is then mapped again under so much less.
+
+    Args:
+        made: candidates of the network so far.
 
     Raises:
         UserError: it does not fit.
     """
     limit, available = usable(place.available), place.available
     while True:
-        design = map_network(network, available, board=place.board.name, kinds=kinds)
+        design = map_network(
+            network,
+            available,
+            board=place.board.name,
+            kinds=kinds,
+            port=place.board.memory_port(place.clock_mhz),
+            made=made,
+            explain=False,
+        )
         over = {name: used - may for name, used, may in exceeded(_used(design), limit)}
         if not over:
             return design
@@ -337,17 +350,20 @@ def _map(network: Network, kinds: tuple[str, ...], place: Place) -> Design:
         )
 
 
-def _designs(name: str, network: Network, kind: str, place: Place, progress: Progress) -> dict[str, Design | str]:
+def _designs(
+    name: str, network: Network, kind: str, place: Place, made: Made, progress: Progress
+) -> dict[str, Design | str]:
     """The network with every kind of PE; a reason where that fails.
 
     Args:
         kind: of its pruning.
+        made: candidates of the network so far.
     """
     found: dict[str, Design | str] = {}
     for name_of, kinds in pe_kinds(kind).items():
         progress(f"mapping {name} ({name_of} PE)")
         try:
-            found[name_of] = _map(network, kinds, place)
+            found[name_of] = _map(network, kinds, place, made)
         except UserError as error:
             found[name_of] = str(error)
     return found
@@ -379,7 +395,7 @@ def _dense(reference: Entry, place: Place, progress: Progress) -> dict[str, Any]
     best, basis = reference.best, "as given"
     if not whole:
         basis = "with every weight there" + ("" if given else "; no dense network is given")
-        designs = _designs(f"dense {reference.name}", unpruned_twin(reference.network), "dense", place, progress)
+        designs = _designs(f"dense {reference.name}", unpruned_twin(reference.network), "dense", place, {}, progress)
         best = Entry(reference.name, reference.path, reference.imported, designs=designs).best
     return {
         "name": reference.name,
@@ -463,8 +479,8 @@ def _front(entry: Entry, place: Place) -> list[dict[str, Any]]:
         return []
     network = compact(entry.network)
     kinds = next(iter(pe_kinds(entry.row["kind"]).values()))
-    layers = {node.name: candidates(network, node, kinds) for node in hardware_nodes(network)}
-    fixed = axi_lite_control.resources() + Resources(lut=400, ff=400)
+    layers = {node.name: candidates(network, node, kinds, entry.made) for node in hardware_nodes(network)}
+    fixed = wrapper_resources()
     found: dict[int, dict[str, Any]] = {}
     for factor in FRONT:
         try:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from admmfpga.blocks import Resources
 from admmfpga.errors import UserError
-from admmfpga.mapping import candidates as forms
 from admmfpga.mapping.folding import Candidate, Folding, exceeded
 from admmfpga.mapping.units import layouts, least_steps, other_indices
 from admmfpga.network import Conv, Dense, Network
 from admmfpga.packing import LaneLayout
+
+# The package has a function of this name, too.
+forms = importlib.import_module("admmfpga.mapping.candidates")
 
 LEAST_LUTS = 8
 """A multiplier in LUTs, with what belongs to it, takes more than this: wider arrays need no look."""

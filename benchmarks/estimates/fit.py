@@ -113,6 +113,9 @@ def _fit(family: str) -> None:
     found["coefficients"] = {}
     for stem in ORDER:
         rows = [row for row in raw["runs"] if row["stem"] == stem and row["part"] == "fit"]
+        if not rows:
+            # The other family's serve, see `costs`.
+            continue
         found["coefficients"][stem] = fit_stem(rows)
         click.echo(f"{stem} ({len(rows)} runs)")
         for resource, values in found["coefficients"][stem].items():

@@ -379,7 +379,7 @@ and joined the fit then; after the third one only configurations whose result is
 
 
 THINNED = {"ecp5": 2}
-"""Families of which only every so manieth configuration is synthesized; ABC's LUT4 mapping takes its time."""
+"""Families of which only some configurations are synthesized: every second one."""
 
 
 def runs(family: str = "xc7") -> Iterator[Run]:

@@ -134,3 +134,26 @@ def test_the_family_is_left_as_it_was() -> None:
         assert family().name == "ecp5"
     assert family().name == "xc7"
     assert block.resources() == before
+
+
+RAW_ECP5 = RAW.with_name("raw_ecp5.json")
+
+
+def test_ecp5_follows_its_own_rules() -> None:
+    """BRAM and DSP of every run, the median of LUT and FF of those held out."""
+    rows = [row for row in json.loads(RAW_ECP5.read_text())["runs"] if row["stem"] in BLOCKS]
+    errors: dict[str, list[float]] = {"lut": [], "ff": []}
+    with using("ecp5"):
+        for row in rows:
+            block, real = block_of(row), Resources(**row["resources"])
+            model = block.resources()
+            assert model.dsp == real.dsp, row["parameters"]
+            few = isinstance(block, DensePE) and block.weights_in_block_ram and block.weight_depth <= 4
+            assert abs(model.bram18 - real.bram18) <= (1 if few or isinstance(block, CsrPE) else 0), row["parameters"]
+            if row["part"] == "held-out":
+                for name, found in errors.items():
+                    found.append(abs(getattr(model, name) - getattr(real, name)) / getattr(real, name))
+    assert len(errors["lut"]) > 30
+    assert np.median(errors["lut"]) <= 0.10
+    assert np.median(errors["ff"]) <= 0.10
+    assert "ecp5" not in calibration.source("ecp5")["lut"].replace("synth_ecp5", ""), "not foreign any more"

@@ -22,6 +22,9 @@ def test_the_build_holds_program_and_sources(build):
     design = json.loads((build / "design.json").read_text())
     report = json.loads((build / "report.json").read_text())
     assert report["architecture"] == design["architecture"] == "engine"
+    # 220 DSP blocks, 48 of which requantize and work lane by lane.
+    assert design["rtl_parameters"]["DSP_MULTIPLIERS"] == 220 - 48
+    assert report["resources"]["dsp"]["used"] == 220
     assert report["traffic"]["bytes"] >= report["traffic"]["compulsory_bytes"] > 0
     assert 0 < report["convolution_utilization"] <= 1
     assert (build / "program" / "stream.bin").stat().st_size == report["traffic"]["stream_bytes"]

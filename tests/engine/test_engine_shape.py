@@ -13,7 +13,7 @@ from admmfpga.engine.schedule import make_program
 from admmfpga.engine.shape import choose_shape, fitted_resources
 from admmfpga.engine.timing import time_program
 from admmfpga.errors import UserError
-from admmfpga.network import IntType
+from admmfpga.network import BIPOLAR, IntType
 from engine_made import SHAPES, EngineMaker
 
 
@@ -59,3 +59,13 @@ def test_the_report_adds_up() -> None:
     assert sum(layer["busy_cycles"] for layer in layers) == timing.busy < timing.cycles
     assert "Conv + Add" in [layer["op"] for layer in layers]
     assert 0 < found["convolution_utilization"] < 1
+
+
+def test_every_refused_node_and_tensor_is_named() -> None:
+    maker = EngineMaker((4, 4, 8), BIPOLAR, np.random.default_rng(0))
+    network = maker.conv(4, (1, 1), dtype=IntType(12, False)).conv(4, (1, 1)).done()
+    with pytest.raises(UserError) as caught:
+        lower(network, SHAPES[0])
+    assert "2 of the nodes" in caught.value.message
+    assert "input: codes that stand for -1 and +1" in caught.value.message
+    assert "conv0_out: uint12" in caught.value.message

@@ -20,7 +20,7 @@ from admmfpga.engine.figures import layer_figures, totals
 from admmfpga.engine.hls import hls_files
 from admmfpga.engine.layers import lower
 from admmfpga.engine.schedule import Program, make_program
-from admmfpga.engine.shape import EngineShape, choose_shape, fitted_resources
+from admmfpga.engine.shape import EngineShape, choose_shape, dsp_multipliers, fitted_resources
 from admmfpga.engine.simulation import rtl_files, rtl_parameters
 from admmfpga.engine.timing import EngineTiming, time_program
 from admmfpga.errors import UserError
@@ -198,7 +198,8 @@ def render_engine(compiled: EngineCompiled) -> dict[str, str | bytes]:
         "board": compiled.board.name,
         "clock_mhz": compiled.clock_mhz,
         "shape": asdict(program.shape),
-        "rtl_parameters": rtl_parameters(program.shape),
+        "rtl_parameters": rtl_parameters(program.shape)
+        | {"DSP_MULTIPLIERS": dsp_multipliers(program.shape, compiled.board.resources)},
         "program": {
             "stream_words": program.stream_bytes // program.shape.word_bytes,
             "commands": len(program.commands),

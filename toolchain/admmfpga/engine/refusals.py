@@ -33,6 +33,8 @@ def refusals(network: Network) -> list[str]:
     for name, tensor in network.tensors.items():
         if tensor.dtype.bits > 8 and name not in flat:
             problems.append(f"tensor {name}: {tensor.dtype} codes, the engine has bytes")
+        if tensor.dtype.bipolar and name not in flat:
+            problems.append(f"tensor {name}: codes that stand for -1 and +1")
     return problems
 
 

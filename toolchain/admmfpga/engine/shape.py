@@ -127,6 +127,11 @@ def fitted_resources(shape: EngineShape, available: Resources) -> Resources:
     )
 
 
+def dsp_multipliers(shape: EngineShape, available: Resources) -> int:
+    """Multipliers of the array that are in DSP blocks; the others are LUTs."""
+    return shape.multipliers - max(0, shape.resources().dsp - available.dsp)
+
+
 def _fitted(simd: int, pe: int, positions: int, axi: int, available: Resources) -> EngineShape | None:
     """The engine with the largest scratchpad that block RAM allows; None if it does not fit."""
     empty = EngineShape(pe, simd, simd // 2, positions, 2048, axi)

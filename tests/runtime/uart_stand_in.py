@@ -7,7 +7,7 @@ from collections.abc import Callable
 from admmfpga.blocks import registers, uart_link
 from admmfpga.blocks.uart_link import BUFFER_BYTES, MAX_PAYLOAD, OVERHEAD, crc16
 
-OFFSETS = {register.name: register.offset for register in registers.REGISTERS}
+OFFSETS = {register.name: register.offset for register in registers.REGISTERS if not register.reloadable}
 STATUS = {status.name: status.code for status in uart_link.STATUSES}
 NAMES = {command.code: command.name for command in uart_link.COMMANDS}
 LENGTHS = {command.name: command.length for command in uart_link.COMMANDS}

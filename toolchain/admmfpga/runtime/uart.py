@@ -306,8 +306,9 @@ class UartAccelerator:
 
     def counters(self) -> dict[str, int]:
         """The accelerator's counters and error register by name."""
-        names = [r.name for r in registers.REGISTERS if r.name == "ERROR" or (not r.fields and r.name.isupper())]
-        return {name: self.read(name) for name in names if name not in ("ID", "MODEL")}
+        found = [r for r in registers.REGISTERS if not r.fields and r.access == "ro" and not r.reloadable]
+        names = ["ERROR", *(r.name for r in found if r.name not in ("ID", "MODEL"))]
+        return {name: self.read(name) for name in names}
 
     def describe(self) -> str:
         """Counters and link errors in one line, for messages."""

@@ -18,7 +18,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from admmfpga.blocks import Block, Port
-from admmfpga.blocks.base import Process
+from admmfpga.blocks.base import Process, fifo_latency
 from admmfpga.codegen.environment import make_environment
 from admmfpga.codegen.rtl import compile_order, render_registers
 from admmfpga.engine import registers as engine
@@ -31,10 +31,23 @@ from admmfpga.tools.cocotb_bench import run_bench
 WRAPPER = "wrapper"
 SIM_BUILD = Path(__file__).resolve().parent / "sim_build"
 
-STREAM_PORTS = {name: name for name in ("in_valid", "in_ready", "in_data", "out_valid", "out_ready", "out_data")}
-"""Module ports of a stream block by the wrapper's names."""
+SIGNALS = ("valid", "ready", "data")
 
-INPUTS = ("in_valid", "in_data", "in_last", "start", "out_ready")
+
+def stream_ports(block: Block) -> dict[str, str]:
+    """Module ports of a stream block by the wrapper's names, which are the same."""
+    return {
+        f"{port}_{signal}": f"{port}_{signal}"
+        for port in (*block.input_ports, *block.output_ports)
+        for signal in SIGNALS
+    }
+
+
+def is_input(name: str, block: Block) -> bool:
+    """Whether a port of the wrapper is driven from outside."""
+    port, _, signal = name.rpartition("_")
+    driven = ("valid", "data", "last") if port in block.input_ports else ("ready",) * (port in block.output_ports)
+    return name == "start" or signal in driven
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +66,15 @@ class Case:
     frames: int = 3
     values: IntArray | None = None
 
-    def beats(self, rng: np.random.Generator) -> list[IntArray]:
-        """Input beats by frame."""
-        count = self.block.beats_in
+    def beats(self, rng: np.random.Generator) -> list[list[IntArray]]:
+        """Beats by frame and input."""
+        block = self.block
         if self.values is not None:
-            return np.split(self.values, self.frames)
-        return [frame_of(self.block.source, count, rng) for _ in range(self.frames)]
+            return [[frame] for frame in np.split(self.values, self.frames)]
+        return [
+            [frame_of(port, count, rng) for port, count in zip(block.sources, block.beats_by_input, strict=True)]
+            for _ in range(self.frames)
+        ]
 
 
 # --- pytest side -----------------------------------------------------------------------------------------------------
@@ -89,9 +105,11 @@ def wrapper(cases: Mapping[str, Case], ports: Mapping[str, str], instances: Iter
     """SystemVerilog of a module with all cases side by side."""
     lines = ["  input wire clk", "  input wire rst"]
     for name, case in cases.items():
-        widths = {"in_data": case.block.source.width, "out_data": case.block.sink.width}
+        block = case.block
+        names = zip((*block.input_ports, *block.output_ports), (*block.sources, *block.sinks), strict=True)
+        widths = {f"{name}_data": port.width for name, port in names}
         for ours in ports:
-            kind = "input " if ours in INPUTS else "output"
+            kind = "input " if is_input(ours, block) else "output"
             lines.append(f"  {kind} wire [{widths.get(ours, 1) - 1}:0] {name}_{ours}")
     chain = [name for name, case in cases.items() if case.block.reloadable]
     if chain:
@@ -122,7 +140,7 @@ def simulate(
     """
     folder = SIM_BUILD / module
     folder.mkdir(parents=True, exist_ok=True)
-    ports = ports or STREAM_PORTS
+    ports = ports or stream_ports(next(iter(cases.values())).block)
     instances = []
     for name, case in cases.items():
         memories = case.block.memories(name, name, dict(case.contents))
@@ -190,73 +208,87 @@ def bursts(on: int, off: int) -> Pattern:
     return lambda cycle: cycle % (on + off) < on
 
 
-def expected_times(block: Block, frames: int, offers: Pattern, ready: Pattern) -> tuple[list[int], list[int]]:
+def expected_times(
+    block: Block, frames: int, offers: Sequence[Pattern], ready: Sequence[Pattern]
+) -> tuple[list[list[int]], list[list[int]]]:
     """The rules of `blocks/base.py` for one block, cycle by cycle; the first cycle after reset is 0.
 
     Args:
-        offers: an offered beat stays offered until it is taken.
-        ready: of the sink.
+        offers: of the source at each input; an offered beat stays offered until it is taken.
+        ready: of the sink at each output.
 
     Returns:
-        cycle in which each input beat is taken, and each output beat.
+        cycle in which each input beat is taken, by input, and each output beat, by output.
     """
-    chain = [_Sequence(process) for process in block.processes()]
-    taken: list[int] = []
-    given: list[int] = []
-    # What each process finds in front of it: cycles from which on its beats are there.
-    queues: list[list[int]] = [[] for _ in range(len(chain) + 1)]
-    count = frames * block.beats_in
-    cycle, offered = 0, False
-    while len(given) < frames * block.beats_out or len(taken) < count:
-        offered = offered or (len(taken) < count and offers(cycle))
+    *inner, last = block.processes()
+    outputs = [(depth, block.core_latency + fifo_latency(depth)) for depth in block.depths]
+    chain = [_Sequence(process, [(process.depth, process.latency)]) for process in inner] + [_Sequence(last, outputs)]
+    taken: list[list[int]] = [[] for _ in block.sources]
+    given: list[list[int]] = [[] for _ in block.sinks]
+    # What each process finds in front of it: cycles from which on its beats are there. Behind the last: by output.
+    queues: list[list[int]] = [[] for _ in chain]
+    results: list[list[int]] = [[] for _ in block.sinks]
+    counts = [frames * beats for beats in block.beats_by_input]
+    cycle, offered = 0, [False] * len(taken)
+    while any(len(g) < frames * block.beats_out for g in given) or [len(t) for t in taken] != counts:
+        for i, pattern in enumerate(offers):
+            offered[i] = offered[i] or (len(taken[i]) < counts[i] and pattern(cycle))
         freed = []
         for index, sequence in enumerate(chain):
             if sequence.frame == frames:
                 continue
-            kind, step = sequence.kind, sequence.step
-            here = offered if index == 0 else bool(queues[index]) and queues[index][0] <= cycle
-            if step in kind["pops"] and not here:
+            step = sequence.step
+            here = offered if index == 0 else [bool(queues[index]) and queues[index][0] <= cycle]
+            popped = [i for i, pops in enumerate(sequence.pops) if step in pops]
+            if not all(here[i] for i in popped):
                 continue
-            if step in kind["reserves"] and sequence.used >= sequence.process.depth:
+            if step in sequence.reserves and any(
+                used >= depth for used, (depth, _) in zip(sequence.used, sequence.outputs, strict=True)
+            ):
                 continue
-            if step in kind["pops"]:
+            for i in popped:
                 if index == 0:
-                    taken.append(cycle)
-                    offered = False
+                    taken[i].append(cycle)
+                    offered[i] = False
                 else:
                     queues[index].pop(0)
-            if step in kind["releases"] and index > 0:
-                freed.append(index - 1)
-            sequence.used += step in kind["reserves"]
-            if step in kind["emits"]:
-                queues[index + 1].append(cycle + sequence.process.latency)
+            if step in sequence.releases and index > 0:
+                freed.append((index - 1, 0))
+            behind = results if sequence is chain[-1] else [queues[index + 1]]
+            for i, (_, latency) in enumerate(sequence.outputs):
+                sequence.used[i] += step in sequence.reserves
+                if step in sequence.emits:
+                    behind[i].append(cycle + latency)
             sequence.advance()
-        if queues[-1] and queues[-1][0] <= cycle and ready(cycle):
-            given.append(cycle)
-            queues[-1].pop(0)
-            freed.append(len(chain) - 1)
+        for i, queue in enumerate(results):
+            if queue and queue[0] <= cycle and ready[i](cycle):
+                given[i].append(cycle)
+                queue.pop(0)
+                freed.append((len(chain) - 1, i))
         # A slot is free from the next cycle on.
-        for index in freed:
-            chain[index].used -= 1
+        for index, i in freed:
+            chain[index].used[i] -= 1
         cycle += 1
         assert cycle < 500_000, "the model deadlocks"
     return taken, given
 
 
 class _Sequence:
-    """A process and where it stands."""
+    """A process and where it stands.
 
-    def __init__(self, process: Process) -> None:
+    Attributes:
+        outputs: (depth, latency) of the FIFO or buffer behind each output.
+    """
+
+    def __init__(self, process: Process, outputs: list[tuple[int, int]]) -> None:
         schedule = process.schedule
-        self.process = process
-        kinds = {
-            "pops": schedule.pops,
-            "emits": schedule.emits,
-            "reserves": schedule.emits if schedule.reserves is None else schedule.reserves,
-            "releases": schedule.pops if schedule.releases is None else schedule.releases,
-        }
-        self.kind = {name: set(steps.tolist()) for name, steps in kinds.items()}
-        self.step = self.frame = self.used = 0
+        self.process, self.outputs = process, outputs
+        self.pops = [set(pops.tolist()) for pops in schedule.pops_by_input]
+        self.emits = set(schedule.emits.tolist())
+        self.reserves = self.emits if schedule.reserves is None else set(schedule.reserves.tolist())
+        self.releases = self.pops[0] if schedule.releases is None else set(schedule.releases.tolist())
+        self.step = self.frame = 0
+        self.used = [0] * len(outputs)
 
     def advance(self) -> None:
         self.step += 1
@@ -292,9 +324,11 @@ class TB:
     async def reset(self) -> None:
         """Returns at the edge after which cycle 0 begins."""
         self.dut.rst.value = 1
-        for name in self.cases:
-            self.port(name, "in_valid").value = 0
-            self.port(name, "out_ready").value = 0
+        for name, case in self.cases.items():
+            for port in case.block.input_ports:
+                self.port(name, f"{port}_valid").value = 0
+            for port in case.block.output_ports:
+                self.port(name, f"{port}_ready").value = 0
         await ClockCycles(self.dut.clk, 3)
         self.dut.rst.value = 0
 
@@ -303,80 +337,115 @@ class TB:
 
         Args:
             seed: of the frames.
-            offers, ready: patterns by the number of the case.
+            offers, ready: patterns by the number of the case; further inputs and outputs have others.
         """
         await self.reset()
         running = []
         for index, (name, case) in enumerate(self.cases.items()):
-            running.append(cocotb.start_soon(self._check_case(name, case, [seed, index], offers(index), ready(index))))
+            sources = [offers(index + 101 * i) for i in range(len(case.block.sources))]
+            sinks = [ready(index + 103 * i) for i in range(len(case.block.sinks))]
+            running.append(cocotb.start_soon(self._check_case(name, case, [seed, index], sources, sinks)))
         for task in running:
             await task
 
-    async def _check_case(self, name: str, case: Case, seed: list[int], offers: Pattern, ready: Pattern) -> None:
+    async def _check_case(
+        self, name: str, case: Case, seed: list[int], offers: Sequence[Pattern], ready: Sequence[Pattern]
+    ) -> None:
         block = case.block
         frames = case.beats(np.random.default_rng(seed))
-        expected = np.concatenate([block.execute(frame, case.contents) for frame in frames])
-        words = pack_words(np.concatenate(frames), block.source.bits)
-        taken, given, results = await self._drive(name, words, len(expected), offers, ready)
+        results = [block.execute_ports(frame, case.contents) for frame in frames]
+        expected = [np.concatenate(beats) for beats in zip(*results, strict=True)]
+        words = [
+            pack_words(np.concatenate(beats), port.bits)
+            for beats, port in zip(zip(*frames, strict=True), block.sources, strict=True)
+        ]
+        taken, given, received = await _Drive(self, name, case).run(words, [len(e) for e in expected], offers, ready)
 
-        sink = block.sink
-        values = unpack_words(results, sink.lanes, sink.bits, signed=sink.signed)
-        wrong = np.argwhere(values != expected)
-        assert not len(wrong), (
-            f"{name}: {len(wrong)} values differ, first at beat {wrong[0][0]}, lane {wrong[0][1]}: "
-            f"{values[tuple(wrong[0])]}, expected {expected[tuple(wrong[0])]}; {block}"
-        )
         expected_taken, expected_given = expected_times(block, case.frames, offers, ready)
-        assert len(expected_taken) == len(words), name
-        _compare(name, "input beat", taken, expected_taken, block)
-        _compare(name, "output beat", given, expected_given, block)
+        for port, sink, got, wanted in zip(block.output_ports, block.sinks, received, expected, strict=True):
+            values = unpack_words(got, sink.lanes, sink.bits, signed=sink.signed)
+            wrong = np.argwhere(values != wanted)
+            assert not len(wrong), (
+                f"{name} {port}: {len(wrong)} values differ, first at beat {wrong[0][0]}, lane {wrong[0][1]}: "
+                f"{values[tuple(wrong[0])]}, expected {wanted[tuple(wrong[0])]}; {block}"
+            )
+        assert [len(times) for times in expected_taken] == [len(w) for w in words], name
+        for port, found, times in zip(block.input_ports, taken, expected_taken, strict=True):
+            _compare(name, f"{port} beat", found, times, block)
+        for port, found, times in zip(block.output_ports, given, expected_given, strict=True):
+            _compare(name, f"{port} beat", found, times, block)
 
-    async def _drive(
-        self, name: str, words: Sequence[int], count: int, offers: Pattern, ready: Pattern
-    ) -> tuple[list[int], list[int], list[int]]:
-        """Send words and receive `count` beats: cycles of the handshakes on both sides, and what was received."""
-        in_valid, in_ready, in_data = (self.port(name, port) for port in ("in_valid", "in_ready", "in_data"))
-        out_valid, out_ready, out_data = (self.port(name, port) for port in ("out_valid", "out_ready", "out_data"))
-        edge = RisingEdge(self.dut.clk)
-        taken: list[int] = []
-        given: list[int] = []
-        results: list[int] = []
-        offered, waiting = False, None
+
+class _Drive:
+    """Sends words to every input of a case and receives what comes out of every output."""
+
+    def __init__(self, tb: TB, name: str, case: Case):
+        self.name = name
+        self.edge = RisingEdge(tb.dut.clk)
+        block = case.block
+        self.inputs = [[tb.port(name, f"{port}_{signal}") for signal in SIGNALS] for port in block.input_ports]
+        self.outputs = [[tb.port(name, f"{port}_{signal}") for signal in SIGNALS] for port in block.output_ports]
+
+    async def run(
+        self,
+        words: Sequence[Sequence[int]],
+        counts: Sequence[int],
+        offers: Sequence[Pattern],
+        ready: Sequence[Pattern],
+    ) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
+        """Cycles of the handshakes at each input and output, and the words received.
+
+        Args:
+            words: by input.
+            counts: beats by output.
+        """
+        name = self.name
+        taken: list[list[int]] = [[] for _ in words]
+        given: list[list[int]] = [[] for _ in counts]
+        results: list[list[int]] = [[] for _ in counts]
+        offered, waiting = [False] * len(words), [None] * len(counts)
         cycle = quiet = 0
         # What comes without being asked for would come soon after the last beat.
         while quiet < 40:
-            assert cycle < 500_000, f"{name}: deadlock after {len(taken)} beats in, {len(given)} out"
-            if not offered and len(taken) < len(words) and offers(cycle):
-                offered = True
-                in_data.value = words[len(taken)]
-                in_valid.value = 1
-            is_ready = ready(cycle) or len(given) >= count
-            out_ready.value = is_ready
-            await edge
-            if offered and in_ready.value:
-                taken.append(cycle)
-                offered = False
-                in_valid.value = 0
-            if out_valid.value:
-                word = int(out_data.value)
-                assert waiting in (None, word), f"{name}: out_data changed before it was taken, cycle {cycle}"
-                waiting = word
-                if is_ready:
-                    given.append(cycle)
-                    results.append(word)
-                    waiting = None
-            else:
-                assert waiting is None, f"{name}: out_valid fell before the beat was taken, cycle {cycle}"
-            if len(given) >= count and len(taken) >= len(words):
+            assert cycle < 500_000, f"{name}: deadlock after {taken} in, {given} out"
+            for i, (valid, _, data) in enumerate(self.inputs):
+                if not offered[i] and len(taken[i]) < len(words[i]) and offers[i](cycle):
+                    offered[i] = True
+                    data.value = words[i][len(taken[i])]
+                    valid.value = 1
+            takes = [pattern(cycle) or len(g) >= n for pattern, g, n in zip(ready, given, counts, strict=True)]
+            for is_ready, (_, out_ready, _) in zip(takes, self.outputs, strict=True):
+                out_ready.value = is_ready
+            await self.edge
+            for i, (valid, in_ready, _) in enumerate(self.inputs):
+                if offered[i] and in_ready.value:
+                    taken[i].append(cycle)
+                    offered[i] = False
+                    valid.value = 0
+            for i, (valid, _, data) in enumerate(self.outputs):
+                if valid.value:
+                    word = int(data.value)
+                    assert waiting[i] in (None, word), f"{name}: data changed before it was taken, cycle {cycle}"
+                    waiting[i] = word
+                    if takes[i]:
+                        given[i].append(cycle)
+                        results[i].append(word)
+                        waiting[i] = None
+                else:
+                    assert waiting[i] is None, f"{name}: valid fell before the beat was taken, cycle {cycle}"
+            done = all(len(g) >= n for g, n in zip(given, counts, strict=True))
+            if done and all(len(t) >= len(w) for t, w in zip(taken, words, strict=True)):
                 quiet += 1
             cycle += 1
-        assert len(results) == count, f"{name}: {len(results)} beats, expected {count}"
+        assert [len(r) for r in results] == list(counts), f"{name}: {[len(r) for r in results]} beats, not {counts}"
         # Leave the block in the middle of things: the next reset has to clear them up.
-        out_ready.value = 0
-        in_data.value = (1 << len(in_data)) - 1
-        in_valid.value = 1
+        for _, out_ready, _ in self.outputs:
+            out_ready.value = 0
+        for valid, _, data in self.inputs:
+            data.value = (1 << len(data)) - 1
+            valid.value = 1
         for _ in range(5 + cycle % 60):
-            await edge
+            await self.edge
         return taken, given, results
 
 

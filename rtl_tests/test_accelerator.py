@@ -24,6 +24,7 @@ from made import (
     random_design,
     random_foldings,
     random_frames,
+    random_graph_design,
     random_pruned_design,
     random_sparse_design,
     random_unrolled_design,
@@ -68,6 +69,13 @@ def check_rtl(design: Design, build, frames: int, rng) -> None:
             beats, out_beats=design.out_beats, settle=design.settle_cycles, stall_percent=30 + 25 * seed, seed=seed
         )
         np.testing.assert_array_equal(results(design, stalled.output), expected)
+
+
+def check_hls(design: Design, build, rng) -> None:
+    """Bits of every frame of the HLS C++."""
+    codes = random_frames(design.network, 4, rng)
+    beats = CSimulation(build, build / "csim").run(to_beats(codes, design.formats[0]), len(codes))
+    np.testing.assert_array_equal(results(design, beats), run(design.original, codes))
 
 
 @pytest.mark.slow
@@ -123,6 +131,17 @@ def test_low_bit_networks(seed, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_random_graphs(seed, tmp_path):
+    """Branches that meet again: no deadlock under stalls, cycles as the timing model says, HLS too."""
+    rng = np.random.default_rng(600 + seed)
+    design = random_graph_design(rng)
+    build = write(design, tmp_path)
+    check_rtl(design, build, 4, rng)
+    check_hls(design, build, rng)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_lenet_shapes_under_random_foldings(seed, tmp_path):
     """Wide layers with deep FIFOs in block RAM, foldings that nobody would choose."""
@@ -142,9 +161,7 @@ def test_random_sparse_networks(seed, tmp_path):
     design = random_sparse_design(rng)
     build = write(design, tmp_path)
     check_rtl(design, build, 4, rng)
-    codes = random_frames(design.network, 4, rng)
-    beats = CSimulation(build, build / "csim").run(to_beats(codes, design.formats[0]), len(codes))
-    np.testing.assert_array_equal(results(design, beats), run(design.network, codes))
+    check_hls(design, build, rng)
 
 
 @pytest.mark.slow

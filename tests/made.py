@@ -10,11 +10,12 @@ from admmfpga.blocks import BinaryPE, UnrolledPE, Window
 from admmfpga.blocks.window import gather_lanes
 from admmfpga.mapping import Design, Folding, build_design
 from admmfpga.mapping.candidates import foldings, layout_candidates, unrolled_candidates
-from admmfpga.mapping.parts import may_threshold
+from admmfpga.mapping.part import may_threshold
 from admmfpga.mapping.support import hardware_nodes
 from admmfpga.mapping.units import is_binary, is_tiny, layouts, other_indices
 from admmfpga.network import (
     BIPOLAR,
+    Add,
     Conv,
     Dense,
     Flatten,
@@ -28,9 +29,11 @@ from admmfpga.network import (
     Tensor,
     compact,
     fixed_point,
+    plain,
     requantization_of,
     window_positions,
 )
+from admmfpga.network.graph import window_extent
 from admmfpga.network.ranges import accumulator_type, weight_type
 
 
@@ -124,6 +127,48 @@ class NetworkMaker:
         name = f"rescale{len(self.network.nodes)}"
         return self._add(Rescale(name, (self.last,), f"{name}_out", rule), source.shape, dtype)
 
+    def grouped(
+        self,
+        filters: int,
+        kernel: tuple[int, int],
+        strides: tuple[int, int] = (1, 1),
+        pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+        dilations: tuple[int, int] = (1, 1),
+        dtype: IntType | None = None,
+        groups: int | None = None,
+    ) -> NetworkMaker:
+        """A grouped convolution with as many output channels as input channels times `filters`.
+
+        Args:
+            groups: as many as channels if None.
+        """
+        source, dtype = self.tensor, dtype or IntType(8, False)
+        groups = groups or source.channels
+        height, width = window_positions(source.shape[:2], window_extent(kernel, dilations), strides, pads)
+        rows = source.channels * filters
+        weights = self.weights(rows, *kernel, source.channels // groups, bits=int(self.rng.integers(2, 9)))
+        rule = self.requantization(weights[0].size, rows, dtype, 8)
+        name = f"conv{len(self.network.nodes)}"
+        pad_value = int(self.rng.integers(source.dtype.min, source.dtype.max, endpoint=True))
+        node = Conv(name, (self.last,), f"{name}_out", weights, strides, pads, pad_value, rule, groups, dilations)
+        return self._add(node, (height, width, rows), dtype)
+
+    def add(self, *others: str, dtype: IntType | None = None) -> NetworkMaker:
+        """Sum of the last tensor and others of its shape."""
+        dtype, names = dtype or IntType(8, False), (self.last, *others)
+        types = [self.network.tensors[name].dtype for name in names]
+        factors = self.rng.integers(1, 1 << int(self.rng.integers(1, 12)), len(names))
+        factors *= self.rng.choice([1, 1, -1], len(names))
+        reach = float(sum(abs(f) * 2.0**t.bits for f, t in zip(factors.tolist(), types, strict=True)))
+        channels = self.tensor.channels
+        multiplier, shift = fixed_point(2.0**dtype.bits / reach * self.rng.uniform(0.5, 2.0, channels))
+        if self.rng.integers(2):
+            multiplier, shift = np.ones(channels, dtype=np.int64), max(0, round(np.log2(reach)) - dtype.bits)
+        bias = self.rng.integers(-int(reach / 4) - 1, int(reach / 4) + 2, channels)
+        rule = Requantization(bias, multiplier, shift, 0, dtype.min, dtype.max, dtype)
+        name = f"add{len(self.network.nodes)}"
+        return self._add(Add(name, names, f"{name}_out", factors, rule), self.tensor.shape, dtype)
+
     def done(self) -> Network:
         self.network.outputs = (self.last,)
         self.network.verify()
@@ -176,6 +221,49 @@ def _random_image_layer(maker: NetworkMaker, rng: np.random.Generator) -> None:
         maker.conv(
             int(rng.integers(1, 9)), kernel, strides, tuple(pads), random_type(rng), bits=int(rng.integers(2, 9))
         )
+
+
+def random_graph(rng: np.random.Generator) -> Network:
+    """A few layers with branches: sums around one or two layers, convolutions with groups, a dense layer."""
+    height, width, channels = (int(v) for v in rng.integers([2, 2, 1], [8, 8, 6]))
+    maker = NetworkMaker((height, width, channels), random_type(rng), rng)
+    if rng.integers(2):
+        _random_image_layer(maker, rng)
+    for _ in range(int(rng.integers(1, 3))):
+        _random_shortcut(maker, rng)
+        _random_grouped(maker, rng)
+    maker.flatten()
+    if rng.integers(2):
+        maker.dense(int(rng.integers(1, 9)), random_type(rng), bits=int(rng.integers(2, 9)))
+    return maker.done()
+
+
+def _random_grouped(maker: NetworkMaker, rng: np.random.Generator) -> None:
+    """A convolution with groups, dilated."""
+    height, _, channels = maker.tensor.shape
+    if rng.integers(2):
+        dilations = (2, 1) if height > 1 else (1, 2)
+        groups = [g for g in (2, 3, 1) if (channels % g == 0 and g < channels) or g == 1]
+        maker.grouped(1, (2, 2), pads=(1, 1, 1, 1), dilations=dilations, groups=groups[0], dtype=random_type(rng))
+
+
+def _random_shortcut(maker: NetworkMaker, rng: np.random.Generator) -> None:
+    """Convolutions that keep the size, and a sum with what they started from."""
+    start, branches = maker.last, []
+    for _ in range(int(rng.integers(1, 3))):
+        kernel = tuple(int(v) for v in rng.choice([1, 3], 2))
+        pads = (kernel[0] // 2, kernel[1] // 2) * 2
+        last = maker.tensor.channels if rng.integers(2) else int(rng.integers(1, 6))
+        maker.conv(last, kernel, (1, 1), pads, random_type(rng), bits=int(rng.integers(2, 9)))
+        branches.append(maker.last)
+    joined = maker.tensor
+    same = [one for one in (start, *branches[:-1]) if maker.network.tensors[one].shape == joined.shape]
+    if not same:
+        end = maker.last
+        maker.last = start
+        maker.conv(joined.channels, (1, 1), dtype=random_type(rng))
+        same, maker.last = [maker.last], end
+    maker.add(*same[: int(rng.integers(1, 3))], dtype=random_type(rng))
 
 
 def pruned(network: Network, rng: np.random.Generator) -> Network:
@@ -247,6 +335,13 @@ def random_foldings(network: Network, rng: np.random.Generator) -> dict[str, Fol
 def random_design(rng: np.random.Generator) -> Design:
     network = random_network(rng)
     return build_design(network, random_foldings(network, rng))
+
+
+def random_graph_design(rng: np.random.Generator) -> Design:
+    """A random network with branches, under a random folding."""
+    network = random_graph(rng)
+    small = compact(plain(network))
+    return build_design(small, random_foldings(small, rng), network)
 
 
 def random_pruned_design(rng: np.random.Generator) -> Design:

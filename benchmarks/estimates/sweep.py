@@ -115,6 +115,33 @@ def _max_pool(rng: np.random.Generator) -> Parameters:
     }
 
 
+def _stream_fork(rng: np.random.Generator) -> Parameters:
+    depths = {"out_depth": _pick(rng, *DEPTHS), "second_depth": _pick(rng, *DEPTHS)}
+    return {"lanes": _pick(rng, 1, 2, 4, 8), "bits": int(rng.integers(1, 9)), "signed": False, "beats": 4} | depths
+
+
+def _add(rng: np.random.Generator) -> Parameters:
+    bits, signed = [int(v) for v in rng.integers(2, 9, 2)], [bool(v) for v in rng.integers(0, 2, 2)]
+    factors = [int(rng.integers(1, 1 << _pick(rng, 1, 8, 12, 17, 17, 18))) * (1, 1, -1)[rng.integers(3)] for _ in "ab"]
+    low = high = 0
+    for width, sign, factor in zip(bits, signed, factors, strict=True):
+        dtype = IntType(width, sign)
+        low, high = (
+            low + min(factor * dtype.min, factor * dtype.max),
+            high + max(factor * dtype.min, factor * dtype.max),
+        )
+    return {
+        "lanes": _pick(rng, 1, 1, 2, 4, 8),
+        "bits": bits,
+        "signed": signed,
+        "factors": factors,
+        "sum_bits": IntType.signed_holding(low, high).bits,
+        "beats": 4,
+        "use_dsp": bool(rng.integers(3)),
+        "out_depth": _pick(rng, 2, 2, 5, 5, 6, 16),
+    }
+
+
 def _window(rng: np.random.Generator) -> Parameters:
     kernel = (_pick(rng, 1, 2, 2, 3, 3, 3, 5), _pick(rng, 1, 2, 2, 3, 3, 3, 5))
     size = [int(rng.integers(k, 33)) for k in kernel]
@@ -358,6 +385,8 @@ DRAWS: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, in
     "requantize": (_requantize, 30, 12, 12),
     "window": (_window, 32, 14, 10),
     "max_pool": (_max_pool, 16, 8, 8),
+    "stream_fork": (_stream_fork, 10, 0, 6),
+    "add": (_add, 24, 0, 10),
     "width_converter": (_width_converter, 16, 8, 8),
     "axis_input": (_axis, 8, 4, 5),
     "axis_output": (_axis, 8, 4, 5),

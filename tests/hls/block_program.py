@@ -60,17 +60,48 @@ static void store(const char* path, hls::stream<ap_uint<WIDTH> >& stream) {
   std::fclose(file);
 }
 
+template <int WIDTH>
+static void all_taken(const char* name, hls::stream<ap_uint<WIDTH> >& stream) {
+  if (stream.empty()) return;
+  std::fprintf(stderr, "%s leaves %lu beats\\n", name, (unsigned long)stream.size());
+  std::exit(1);
+}
+
 template <int IN, int OUT>
 static void run(const char* name, int frames, void block(hls::stream<ap_uint<IN> >&, hls::stream<ap_uint<OUT> >&)) {
   hls::stream<ap_uint<IN> > in("in");
   hls::stream<ap_uint<OUT> > out("out");
   load((std::string(name) + ".in").c_str(), in);
   for (int frame = 0; frame < frames; ++frame) block(in, out);
-  if (!in.empty()) {
-    std::fprintf(stderr, "%s leaves %lu beats\\n", name, (unsigned long)in.size());
-    std::exit(1);
-  }
+  all_taken(name, in);
   store((std::string(name) + ".out").c_str(), out);
+}
+
+template <int IN0, int IN1, int OUT>
+static void join(const char* name, int frames, void block(hls::stream<ap_uint<IN0> >&, hls::stream<ap_uint<IN1> >&,
+                                                          hls::stream<ap_uint<OUT> >&)) {
+  hls::stream<ap_uint<IN0> > in0("in0");
+  hls::stream<ap_uint<IN1> > in1("in1");
+  hls::stream<ap_uint<OUT> > out("out");
+  load((std::string(name) + ".in").c_str(), in0);
+  load((std::string(name) + ".in1").c_str(), in1);
+  for (int frame = 0; frame < frames; ++frame) block(in0, in1, out);
+  all_taken(name, in0);
+  all_taken(name, in1);
+  store((std::string(name) + ".out").c_str(), out);
+}
+
+template <int IN, int OUT0, int OUT1>
+static void split(const char* name, int frames, void block(hls::stream<ap_uint<IN> >&, hls::stream<ap_uint<OUT0> >&,
+                                                           hls::stream<ap_uint<OUT1> >&)) {
+  hls::stream<ap_uint<IN> > in("in");
+  hls::stream<ap_uint<OUT0> > out0("out0");
+  hls::stream<ap_uint<OUT1> > out1("out1");
+  load((std::string(name) + ".in").c_str(), in);
+  for (int frame = 0; frame < frames; ++frame) block(in, out0, out1);
+  all_taken(name, in);
+  store((std::string(name) + ".out").c_str(), out0);
+  store((std::string(name) + ".out1").c_str(), out1);
 }
 
 int main() {
@@ -79,26 +110,31 @@ int main() {
 
 @dataclass(eq=False)
 class Case:
-    """A block instance, its memories' contents and its frames: (frames, beats, lanes)."""
+    """A block instance, its memories' contents and its frames: (frames, beats, lanes), also of the second input."""
 
     name: str
     block: Block
     contents: dict[str, IntArray]
     frames: IntArray
+    second: IntArray | None = None
 
-    def expected(self) -> IntArray:
+    def expected(self) -> list[IntArray]:
+        """By output."""
         frames = self.frames
         if self.block.stem == "axis_input":
             # What is above a code in its container does not matter.
             port = self.block.sink
             frames = frames << (64 - port.bits)
             frames = frames >> (64 - port.bits) if port.signed else frames.view(np.uint64) >> np.uint64(64 - port.bits)
-        return np.stack([self.block.execute(frame.astype(np.int64), self.contents) for frame in frames])
+        inputs = [(frame.astype(np.int64),) for frame in frames]
+        if self.second is not None:
+            inputs = list(zip(frames, self.second, strict=True))
+        results = [self.block.execute_ports(frame, self.contents) for frame in inputs]
+        return [np.stack(beats) for beats in zip(*results, strict=True)]
 
 
-def frames_of(block: Block, rng: np.random.Generator, beats: int, random: int = 2) -> IntArray:
+def frames_of(port: Port, rng: np.random.Generator, beats: int, random: int = 2) -> IntArray:
     """Frames at the lowest code, at the highest one, of both, and `random` ones."""
-    port = block.source
     bits = min(port.bits, 62)
     low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if port.signed else (0, (1 << bits) - 1)
     frames = rng.integers(low, high, (random + 3, beats, port.lanes), endpoint=True)
@@ -120,23 +156,32 @@ def pieces_of(path: Path, width: int) -> IntArray:
     return np.frombuffer(path.read_bytes(), dtype=np.uint8).reshape(-1, 8 * -(-width // 64))
 
 
-def run_blocks(cases: Sequence[Case], folder: Path, *, fast: bool) -> dict[str, IntArray]:
-    """Results (frames, beats, lanes) by case; of axis_output without TLAST, which is checked here."""
+def run_blocks(cases: Sequence[Case], folder: Path, *, fast: bool) -> dict[str, list[IntArray]]:
+    """Results (frames, beats, lanes) by case and output; of axis_output without TLAST, which is checked here."""
     rng = np.random.default_rng(0)
     network = NetworkMaker((1,), IntType(8, False), rng).dense(1).done()
     stages, streams, calls = [], {}, []
     for case in cases:
-        stages.append(Stage(case.name, "", case.block, ("s_axis",), (case.name,), case.contents))
-        streams[case.name] = Stream(case.name, case.block.sink)
-        calls.append(f'  run("{case.name}", {len(case.frames)}, {case.block.stem}<{case.name}_parameters>);\n')
-        (folder / f"{case.name}.in").write_bytes(
-            words_of(case.frames.reshape(-1, case.block.source.lanes), case.block.source)
-        )
+        block = case.block
+        names = (case.name, f"{case.name}_more")[: len(block.sinks)]
+        stages.append(Stage(case.name, "", block, ("s_axis",) * len(block.sources), names, case.contents))
+        streams |= {name: Stream(name, port) for name, port in zip(names, block.sinks, strict=True)}
+        shape = "split" if len(block.sinks) > 1 else "join" if len(block.sources) > 1 else "run"
+        calls.append(f'  {shape}("{case.name}", {len(case.frames)}, {block.stem}<{case.name}_parameters>);\n')
+        inputs = [case.frames] if case.second is None else [case.frames, case.second]
+        for suffix, frames, port in zip(("in", "in1"), inputs, block.sources, strict=False):
+            (folder / f"{case.name}.{suffix}").write_bytes(words_of(frames.reshape(-1, port.lanes), port))
     form = AxisFormat(1, 8)
     write_hls(Design(network, network, tuple(stages), streams, Timing(0, 0, 0), {}, (form, form)), folder / "hls")
     (folder / "main.cpp").write_text(MAIN + "".join(calls) + "}\n")
     compile_and_run(folder, folder / "main.cpp", fast=fast)
-    return {case.name: _result(case, folder) for case in cases}
+    return {
+        case.name: [
+            _result(case, port, folder / f"{case.name}.{suffix}")
+            for port, suffix in zip(case.block.sinks, ("out", "out1"), strict=False)
+        ]
+        for case in cases
+    }
 
 
 def compile_and_run(folder: Path, source: Path, *, fast: bool) -> None:
@@ -153,8 +198,7 @@ def compile_and_run(folder: Path, source: Path, *, fast: bool) -> None:
     run_command("running a test", [str(binary)], log=folder / "run.log", cwd=folder, timeout=60)
 
 
-def _result(case: Case, folder: Path) -> IntArray:
-    port, path = case.block.sink, folder / f"{case.name}.out"
+def _result(case: Case, port: Port, path: Path) -> IntArray:
     beats = len(case.frames) * case.block.beats_out
     if case.block.stem == "axis_output":
         raw = pieces_of(path, port.width + 1)

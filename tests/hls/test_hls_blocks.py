@@ -12,6 +12,7 @@ from block_program import MAIN, Case, compile_and_run, frames_of, run_blocks, wo
 
 from admmfpga.blocks import (
     BLOCKS,
+    Add,
     AxisInput,
     AxisOutput,
     Block,
@@ -21,6 +22,7 @@ from admmfpga.blocks import (
     MaxPool,
     Port,
     Requantize,
+    StreamFork,
     Threshold,
     WidthConverter,
     Window,
@@ -31,11 +33,12 @@ from admmfpga.packing import LaneLayout, Memory
 from admmfpga.resources import resource_dir
 from made import binary, random_gather, unrolled
 
-Made = tuple[Block, dict[str, IntArray], IntArray]
+Made = tuple[Block, dict[str, IntArray], IntArray] | tuple[Block, dict[str, IntArray], IntArray, IntArray]
 
 
 def _case(block: Block, rng: np.random.Generator, contents: dict[str, IntArray] | None = None) -> Made:
-    return block, contents or {}, frames_of(block, rng, block.beats_in)
+    frames = [frames_of(port, rng, beats) for port, beats in zip(block.sources, block.beats_by_input, strict=True)]
+    return block, contents or {}, *frames
 
 
 def _signed(rng: np.random.Generator) -> bool:
@@ -71,6 +74,31 @@ def _max_pool(rng: np.random.Generator) -> Iterator[Made]:
     for taps, channels, bits in [(1, 1, 1), (4, 1, 8), (9, 3, 4), (6, 16, 7), (2, 5, 16)]:
         for signed in (False, True):
             yield _case(MaxPool(taps=taps, channels=channels, bits=bits, signed=signed, beats=6), rng)
+
+
+def _stream_fork(rng: np.random.Generator) -> Iterator[Made]:
+    for lanes, bits in [(1, 1), (5, 13), (40, 8)]:
+        yield _case(StreamFork(lanes=lanes, bits=bits, signed=False, beats=int(rng.integers(1, 9))), rng)
+
+
+def _add(rng: np.random.Generator) -> Iterator[Made]:
+    # (bits, factors)
+    fixed = [((8, 8), (1, 1)), ((8, 4), (77201, -131071)), ((24, 8), (1, 54321)), ((1, 16), (-1, -(1 << 30)))]
+    for bits, factors in fixed:
+        signed = _signed(rng), _signed(rng)
+        types = [IntType(*one) for one in zip(bits, signed, strict=True)]
+        ends = [sorted((f * t.min, f * t.max)) for f, t in zip(factors, types, strict=True)]
+        sum_bits = IntType.signed_holding(ends[0][0] + ends[1][0], ends[0][1] + ends[1][1]).bits
+        block = Add(
+            lanes=int(rng.integers(1, 4)),
+            bits=bits,
+            signed=signed,
+            factors=factors,
+            sum_bits=sum_bits,
+            beats=5,
+            use_dsp=_signed(rng),
+        )
+        yield _case(block, rng)
 
 
 def _window(rng: np.random.Generator) -> Iterator[Made]:
@@ -273,6 +301,8 @@ MAKERS: dict[str, Callable[[np.random.Generator], Iterator[Made]]] = {
     "unrolled_pe": _unrolled_pe,
     "binary_pe": _binary_pe,
     "threshold": _threshold,
+    "stream_fork": _stream_fork,
+    "add": _add,
     "fifo": _fifo,
     "axis_output": _axis_output,
 }
@@ -322,12 +352,12 @@ def test_blocks(tmp_path: Path, fast: bool) -> None:
     tested = cases()
     results = run_blocks(tested, tmp_path, fast=fast)
     for case in tested:
-        expected, got = case.expected(), results[case.name]
-        wrong = np.argwhere(got != expected)
-        assert not len(wrong), (
-            f"{case.name} {case.block}: (frame, beat, lane) {wrong[0].tolist()}: "
-            f"{got[tuple(wrong[0])]} where the model gives {expected[tuple(wrong[0])]}; {len(wrong)} differ"
-        )
+        for expected, got in zip(case.expected(), results[case.name], strict=True):
+            wrong = np.argwhere(got != expected)
+            assert not len(wrong), (
+                f"{case.name} {case.block}: (frame, beat, lane) {wrong[0].tolist()}: "
+                f"{got[tuple(wrong[0])]} where the model gives {expected[tuple(wrong[0])]}; {len(wrong)} differ"
+            )
 
 
 SHAPES = [

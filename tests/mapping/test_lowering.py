@@ -11,7 +11,8 @@ from admmfpga.codegen.frames import from_beats, to_beats
 from admmfpga.errors import UserError
 from admmfpga.mapping import build_design, map_network, stream_beats
 from admmfpga.mapping.candidates import candidates
-from admmfpga.mapping.parts import converters, parts
+from admmfpga.mapping.part import converters
+from admmfpga.mapping.parts import parts
 from admmfpga.mapping.support import hardware_nodes
 from admmfpga.network import Conv, Dense, IntType, Network, compact
 from admmfpga.network.reference import run
@@ -23,6 +24,7 @@ from made import (
     random_design,
     random_foldings,
     random_frames,
+    random_graph_design,
     random_pruned_design,
     random_unrolled_design,
 )
@@ -38,7 +40,7 @@ def test_blocks_in_a_row_equal_the_reference(seed):
         np.testing.assert_array_equal(out.ravel(), expected.ravel())
 
 
-@pytest.mark.parametrize("make", [random_pruned_design, random_unrolled_design])
+@pytest.mark.parametrize("make", [random_pruned_design, random_unrolled_design, random_graph_design])
 @pytest.mark.parametrize("seed", range(60))
 def test_pruned_networks_equal_the_reference(seed, make):
     rng = np.random.default_rng(seed)
@@ -148,13 +150,13 @@ def test_converters_take_whole_ratios(lanes, to, steps):
     np.testing.assert_array_equal(beats, np.arange(240).reshape(-1, to))
 
 
-def test_branches_are_refused_with_the_layer():
+def test_a_second_output_is_refused():
     maker = NetworkMaker((6, 6, 1), IntType(8, False), np.random.default_rng(0))
     maker.conv(2, (3, 3))
     middle = maker.last
     network = maker.flatten().dense(2).done()
     network.outputs = (*network.outputs, middle)
-    with pytest.raises(UserError, match="branches"):
+    with pytest.raises(UserError, match="1 inputs and 2 outputs"):
         build_design(network, {})
 
 

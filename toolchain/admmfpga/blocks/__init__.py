@@ -1,8 +1,9 @@
 """Hardware blocks. `BLOCKS` is the only place that lists them."""
 
+from admmfpga.blocks.add import Add
 from admmfpga.blocks.axis_input import AxisInput
 from admmfpga.blocks.axis_output import AxisOutput
-from admmfpga.blocks.base import Block, Contents, Port, Resources, Schedule
+from admmfpga.blocks.base import Block, Contents, Join, Port, Resources, Schedule
 from admmfpga.blocks.binary_pe import BinaryPE
 from admmfpga.blocks.csr_pe import CsrPE
 from admmfpga.blocks.dense_pe import DensePE
@@ -10,6 +11,7 @@ from admmfpga.blocks.fifo import Fifo
 from admmfpga.blocks.matrix_unit import MatrixUnit
 from admmfpga.blocks.max_pool import MaxPool
 from admmfpga.blocks.requantize import Requantize
+from admmfpga.blocks.stream_fork import StreamFork
 from admmfpga.blocks.threshold import Threshold
 from admmfpga.blocks.unrolled_pe import UnrolledPE
 from admmfpga.blocks.width_converter import WidthConverter
@@ -28,6 +30,8 @@ BLOCKS: dict[str, type[Block]] = {
         Requantize,
         Threshold,
         MaxPool,
+        StreamFork,
+        Add,
         Fifo,
         AxisOutput,
     )
@@ -36,6 +40,7 @@ BLOCKS: dict[str, type[Block]] = {
 
 __all__ = [
     "BLOCKS",
+    "Add",
     "AxisInput",
     "AxisOutput",
     "BinaryPE",
@@ -44,12 +49,14 @@ __all__ = [
     "CsrPE",
     "DensePE",
     "Fifo",
+    "Join",
     "MatrixUnit",
     "MaxPool",
     "Port",
     "Requantize",
     "Resources",
     "Schedule",
+    "StreamFork",
     "Threshold",
     "UnrolledPE",
     "WidthConverter",

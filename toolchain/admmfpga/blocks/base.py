@@ -13,6 +13,9 @@ slot in it when an emitting step is issued (credits), so nothing behind the issu
                    pop cycle of the beat emitted `out_depth` emissions earlier + 1)
     valid    = issue + latency
 
+A block may have two inputs, each popped in steps of its own, or two outputs, each with a FIFO of its own, which emit in
+the same steps. `source` and `sink` describe the first one.
+
 A block may also be a chain of such sequences (`processes`): one that fills a buffer, one that works on what is in it.
 Then a slot may be reserved before it is filled and released after it was first read, see `Schedule`.
 """
@@ -20,7 +23,7 @@ Then a slot may be reserved before it is filled and released after it was first 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
@@ -63,6 +66,7 @@ class Schedule:
             steps themselves.
         releases: steps that give the slot of a popped beat back, as many as `pops`, none of them earlier; None: the
             popping steps themselves.
+        second_pops: sorted steps that pop from the second input; None: there is none.
     """
 
     steps: int
@@ -70,6 +74,12 @@ class Schedule:
     emits: IntArray
     reserves: IntArray | None = None
     releases: IntArray | None = None
+    second_pops: IntArray | None = None
+
+    @property
+    def pops_by_input(self) -> tuple[IntArray, ...]:
+        """The popping steps of every input."""
+        return (self.pops,) if self.second_pops is None else (self.pops, self.second_pops)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,12 +143,15 @@ class Block(ABC):
     Attributes:
         stem: name of its sources.
         loads: whether it has a place in the chain that brings new weights (`load_in`, `load_out` of the module).
+        input_ports, output_ports: prefixes of the module's stream ports.
         out_depth: beats in the output FIFO.
         reloadable: memories take new contents at run time; only blocks with `loads`.
     """
 
     stem: ClassVar[str]
     loads: ClassVar[bool] = False
+    input_ports: ClassVar[tuple[str, ...]] = ("in",)
+    output_ports: ClassVar[tuple[str, ...]] = ("out",)
     out_depth: int = 2
     reloadable: bool = False
 
@@ -151,6 +164,26 @@ class Block(ABC):
     @abstractmethod
     def sink(self) -> Port:
         """The output stream."""
+
+    @property
+    def sources(self) -> tuple[Port, ...]:
+        """The input streams, by `input_ports`."""
+        return (self.source,)
+
+    @property
+    def sinks(self) -> tuple[Port, ...]:
+        """The output streams, by `output_ports`."""
+        return (self.sink,) * len(self.output_ports)
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Beats in the FIFO of every output."""
+        return (self.out_depth,)
+
+    def with_depths(self, depths: Sequence[int]) -> Block:
+        """The block with other output FIFOs."""
+        (depth,) = depths
+        return replace(self, out_depth=depth)
 
     @property
     @abstractmethod
@@ -168,6 +201,11 @@ class Block(ABC):
     @abstractmethod
     def execute(self, beats: IntArray, contents: Contents) -> IntArray:
         """Python model: one frame of input beats (n, lanes) to output beats (m, lanes)."""
+
+    def execute_ports(self, inputs: Sequence[IntArray], contents: Contents) -> tuple[IntArray, ...]:
+        """As `execute`, with the beats of every input and of every output."""
+        (beats,) = inputs
+        return (self.execute(beats, contents),)
 
     @abstractmethod
     def core_terms(self) -> Terms:
@@ -216,6 +254,11 @@ class Block(ABC):
         return len(self.processes()[0].schedule.pops)
 
     @property
+    def beats_by_input(self) -> tuple[int, ...]:
+        """Beats popped per frame from every input."""
+        return tuple(len(pops) for pops in self.processes()[0].schedule.pops_by_input)
+
+    @property
     def beats_out(self) -> int:
         """Beats emitted per frame."""
         return len(self.schedule().emits)
@@ -250,6 +293,27 @@ class Block(ABC):
         emits = (schedule.emits + frames).ravel()
         inside = np.searchsorted(emits, emits + busy) - np.arange(len(emits))
         return max(2, min(busy, int(inside.max(initial=1))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Join(Block):
+    """A block with two inputs."""
+
+    input_ports: ClassVar[tuple[str, ...]] = ("in0", "in1")
+
+    @property
+    @abstractmethod
+    def sources(self) -> tuple[Port, ...]: ...
+
+    @property
+    def source(self) -> Port:
+        return self.sources[0]
+
+    def execute(self, beats: IntArray, contents: Contents) -> IntArray:
+        raise AssertionError(f"{self.stem} has two inputs")
+
+    @abstractmethod
+    def execute_ports(self, inputs: Sequence[IntArray], contents: Contents) -> tuple[IntArray, ...]: ...
 
 
 @dataclass(frozen=True, kw_only=True)

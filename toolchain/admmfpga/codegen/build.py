@@ -151,7 +151,7 @@ def describe_design(compiled: Compiled) -> dict[str, Any]:
         "clock_mhz": compiled.clock_mhz,
         "foldings": {name: asdict(folding) for name, folding in design.foldings.items()},
         "formats": [asdict(form) for form in design.formats],
-        "depths": {stage.name: stage.block.out_depth for stage in design.stages},
+        "depths": design.depths,
         "timing": asdict(design.timing),
     }
 

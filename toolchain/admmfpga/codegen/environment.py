@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from admmfpga.resources import resource_dir
@@ -16,6 +18,7 @@ def make_environment() -> Environment:
     Filters:
         hex(value, digits=8): digits without a prefix, since each language writes its own; a negative value is shown
             in two's complement of 4 * digits bits.
+        zip(names, others): pairs of two sequences of one length.
     """
     environment = Environment(
         loader=FileSystemLoader(resource_dir("hls_templates")),
@@ -27,6 +30,7 @@ def make_environment() -> Environment:
         newline_sequence="\n",
     )
     environment.filters["hex"] = hex_digits
+    environment.filters["zip"] = partial(zip, strict=True)
     return environment
 
 

@@ -217,13 +217,13 @@ def render_hls(design: Design, environment: Environment, *, part: str, clock_mhz
         clock_mhz: target clock.
     """
     stages = [stage_context(stage) for stage in design.stages]
-    widest = max(max(stage.block.source.width, stage.block.sink.width) for stage in design.stages)
+    widest = max(port.width for stage in design.stages for port in (*stage.block.sources, *stage.block.sinks))
     context = {
         "design": design,
         "stages": stages,
         "stems": sorted({stage.stem for stage in stages}),
         "inner": [stream for name, stream in design.streams.items() if name not in ("s_axis", "m_axis")],
-        "depths": {stage.outputs[0]: stage.block.out_depth for stage in design.stages},
+        "depths": design.depths,
         "max_width": -(-widest // 1024) * 1024,
         "part": part,
         "period": f"{1000.0 / clock_mhz:.3f}",

@@ -18,7 +18,7 @@ from admmfpga.mapping.search import fold
 from admmfpga.mapping.streams import stream_beats
 from admmfpga.mapping.support import hardware_nodes
 from admmfpga.mapping.units import KINDS
-from admmfpga.network import Network, Node, compact
+from admmfpga.network import Network, Node, compact, plain
 
 __all__ = [
     "KINDS",
@@ -69,7 +69,7 @@ def map_network(
     Raises:
         UserError: the network has no dataflow form, or does not fit.
     """
-    original, network = network, compact(network)
+    original, network = network, compact(plain(network))
     found = {
         node.name: candidates_by_kind(network, node, _kinds(node, kinds), made) for node in hardware_nodes(network)
     }

@@ -7,15 +7,16 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 
-from admmfpga.blocks import BinaryPE, Block, CsrPE, DensePE, MaxPool, Requantize, Resources, Threshold, Window
+from admmfpga.blocks import BinaryPE, Block, CsrPE, DensePE, Requantize, Resources, Threshold, Window
 from admmfpga.blocks.families import family
 from admmfpga.errors import UserError
+from admmfpga.mapping import other_layers
 from admmfpga.mapping.folding import Candidate, Folding, divisors, pareto
 from admmfpga.mapping.gather import PADDING, Gather, KeptColumns, kept_columns
-from admmfpga.mapping.parts import Part, converters, elements_of, is_pointwise, may_threshold, parts, window_of
+from admmfpga.mapping.part import Part, converters, elements_of, may_threshold, window_of
+from admmfpga.mapping.parts import is_pointwise, parts
 from admmfpga.mapping.units import KINDS, is_binary, is_sparse, is_tiny, layouts, least_steps, other_indices
 from admmfpga.network import Conv, Dense, Network, Node, requantization_of
-from admmfpga.network import MaxPool as MaxPoolNode
 from admmfpga.packing import LaneLayout
 
 MAX_MULTIPLIERS = 4096
@@ -30,6 +31,8 @@ def foldings(network: Network, node: Node) -> Iterable[Folding]:
     """Every folding that a layer can take."""
     source = network.input_of(node)
     match node:
+        case Conv() if node.depthwise:
+            yield from other_layers.foldings(network, node)
         case Conv() | Dense() if kept := kept_columns(node):
             yield from _gathered_foldings(network, node, kept)
         case Conv() if not is_pointwise(node):
@@ -42,10 +45,8 @@ def foldings(network: Network, node: Node) -> Iterable[Folding]:
         case Conv() | Dense():
             for simd in divisors(node.matrix.shape[1]):
                 yield from _matrix_foldings(len(node.weights), simd, 1)
-        case MaxPoolNode():
-            yield from (Folding(channels=channels) for channels in divisors(source.channels))
         case _:
-            yield from (Folding(pe=lanes) for lanes in divisors(source.channels))
+            yield from other_layers.foldings(network, node)
 
 
 def _gathered_foldings(network: Network, node: Conv | Dense, kept: KeptColumns) -> Iterable[Folding]:
@@ -108,8 +109,8 @@ def candidates_by_kind(
             made[key] = pareto(make())
         return made[key]
 
-    if not isinstance(node, Conv | Dense):
-        return {"": once("", lambda: _dense_candidates(network, node))}
+    if not isinstance(node, Conv | Dense) or (isinstance(node, Conv) and node.depthwise):
+        return {"": once("", lambda: _other_candidates(network, node))}
     found = {}
     if "dense" in kinds:
         found["dense"] = once("dense", lambda: _dense_candidates(network, node))
@@ -125,21 +126,40 @@ def candidates_by_kind(
     return found
 
 
-def _dense_candidates(network: Network, node: Node, kind: str = "dense") -> list[Candidate]:
-    """Ways to build a layer on a folded array, or a layer without weights.
+def _candidate(network: Network, node: Node, folding: Folding) -> Candidate:
+    """A folding with what it costs, converters between its blocks included."""
+    blocks: list[Block] = []
+    for part in parts(network, node, folding):
+        if blocks:
+            blocks.extend(converters(blocks[-1].sink, part.block.source.lanes, elements_of(blocks[-1])))
+        blocks.append(part.block)
+    return Candidate(folding, *_total(blocks))
+
+
+def _other_candidates(network: Network, node: Node) -> list[Candidate]:
+    """Ways to build a layer that is no matrix product."""
+    return [
+        _candidate(network, node, replace(folding, thresholds=thresholds))
+        for folding in foldings(network, node)
+        for thresholds in _outputs(node)
+    ]
+
+
+def _dense_candidates(network: Network, node: Conv | Dense, kind: str = "dense") -> list[Candidate]:
+    """Ways to build a layer on a folded array.
 
     Args:
         kind: of the array.
     """
     found = []
     seen: dict[tuple[object, ...], tuple[int, Resources]] = {}
-    kept = kept_columns(node) if isinstance(node, Conv | Dense) else None
+    kept = kept_columns(node)
     windows: dict[tuple[int, int], Window] = {}
     first = next(iter(foldings(network, node)))
     for thresholds in _outputs(node):
         # Parameters that do not change with the folding (worst-case widths) are computed once.
         base = parts(network, node, replace(first, kind=kind, thresholds=thresholds))
-        if kept and isinstance(node, Conv | Dense):
+        if kept:
             base = [_unpadded(part, node) for part in base]
         for each in foldings(network, node):
             if kind != each.kind and each.use_dsp:
@@ -234,14 +254,9 @@ def unrolled_candidates(network: Network, node: Conv | Dense) -> list[Candidate]
             columns = beats.columns
         for pe in divisors(len(node.weights)):
             folding = Folding(pe, columns, channels, use_dsp=False, weight_block_ram=False, kind="unrolled")
-            for thresholds in _outputs(node):
-                folding = replace(folding, thresholds=thresholds)
-                blocks: list[Block] = []
-                for part in parts(network, node, folding):
-                    if blocks:
-                        blocks.extend(converters(blocks[-1].sink, part.block.source.lanes, elements_of(blocks[-1])))
-                    blocks.append(part.block)
-                found.append(Candidate(folding, *_total(blocks)))
+            found += [
+                _candidate(network, node, replace(folding, thresholds=thresholds)) for thresholds in _outputs(node)
+            ]
     return found
 
 
@@ -287,9 +302,6 @@ def _refold(
             )
         elif isinstance(block, Requantize | Threshold):
             block = replace(block, lanes=folding.pe, groups=block.lanes * block.groups // folding.pe)
-        elif isinstance(block, MaxPool):
-            all_elements = block.channels * block.beats
-            block = replace(block, channels=folding.channels, beats=all_elements // folding.channels)
         if blocks:
             elements = elements_of(blocks[-1])
             blocks.extend(converters(blocks[-1].sink, block.source.lanes, elements))

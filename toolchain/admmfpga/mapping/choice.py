@@ -69,9 +69,9 @@ def weigh(
         limit: resources that may be used.
 
     Returns:
-        None for layers without weights.
+        None for layers that are no matrix product.
     """
-    if not isinstance(node, Conv | Dense):
+    if not isinstance(node, Conv | Dense) or chosen.folding.kind not in found:
         return None
     density = float(np.count_nonzero(node.weights) / node.weights.size)
     kind = chosen.folding.kind

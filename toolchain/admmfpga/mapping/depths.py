@@ -1,30 +1,36 @@
 """FIFO depths by analysis: as deep as the slowest layer needs to be fed without a gap, and no deeper.
 
-A window unit gives nothing while it fills (the first rows of a frame, the first columns of a row). The PE array behind
-it runs through that gap only if beats wait in the FIFO between them, and the unit fills fast enough only if pixels wait
-in front of it. Both needs follow from the unit's schedule; the exact timing model confirms that the pipeline then runs
-at the interval of its slowest block, and trims what was not needed.
+Where a frame comes in at an even pace and nothing ever holds a block back, the timing model tells how many beats wait
+in each stream: behind a window unit that gives whole rows at once, in front of a PE array that replays a vector, in
+the branch that reaches a sum before the other one. FIFOs of those depths are enough (`schedule.occupancies`), also
+against deadlock. They are not the cheapest: a window unit's beats are many times as wide as the pixels that it takes,
+and pixels may wait in front of it instead. So these get room too, and the exact timing model confirms which FIFOs can
+be cut back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from admmfpga.blocks import Block, MatrixUnit, WidthConverter, Window
-from admmfpga.blocks.base import LUTRAM_DEPTH
+from admmfpga.blocks import MatrixUnit, WidthConverter, Window
+from admmfpga.blocks.base import LUTRAM_DEPTH, fifo_resources
 from admmfpga.mapping.design import Stage, Timing
-from admmfpga.mapping.schedule import Link, pipeline_timing
+from admmfpga.mapping.schedule import Link, occupancies, pipeline_timing
 
 
 def links(stages: Sequence[Stage]) -> list[Link]:
     """Stages as the timing model sees them."""
-    index = {name: i for i, name in enumerate(dict.fromkeys(s for stage in stages for s in stage.outputs))}
+    index = {name: i for i, name in enumerate(name for stage in stages for name in stage.outputs)}
     last = stages[-1].outputs[0]
     return [
-        Link(stage.block, index.get(stage.inputs[0]), None if stage.outputs[0] == last else index[stage.outputs[0]])
+        Link(
+            stage.block,
+            tuple(index.get(name) for name in stage.inputs),
+            tuple(None if name == last else index[name] for name in stage.outputs),
+        )
         for stage in stages
     ]
 
@@ -33,52 +39,55 @@ def size_fifos(stages: Sequence[Stage]) -> tuple[list[Stage], Timing]:
     """Deepen FIFOs until the pipeline runs at the interval of its slowest block.
 
     Returns:
-        the stages with their final `out_depth`, and the exact timing.
+        the stages with their final depths, and the exact timing.
     """
     lean = list(stages)
     goal = max(stage.block.cycles for stage in lean)
-    timing = pipeline_timing(links(lean))
-    if _reached(timing, goal):
-        return lean, timing
-    needs: dict[int, int] = {}
+    # Branches that are not as deep as the analysis says may well deadlock.
+    if not any(len(stage.outputs) > 1 for stage in lean):
+        found = pipeline_timing(links(lean))
+        if found is not None and _reached(found, goal):
+            return lean, found
+    names = [name for stage in lean for name in stage.outputs]
+    needs = {names[index]: depth for index, depth in occupancies(links(lean), goal).items()}
     for position in range(len(lean)):
-        for index, depth in _needs(lean, position):
-            needs[index] = max(depth, needs.get(index, 0))
-    # Rarely a gap shows at another place still (a converter that only just keeps up): then every FIFO may grow.
-    everywhere = {index: max(needs.get(index, 0), LUTRAM_DEPTH) for index in range(len(lean))}
-    for trial in (needs, {index: 2 * depth for index, depth in needs.items()}, everywhere):
-        grown = {index: depth for index, depth in trial.items() if depth > lean[index].block.out_depth}
-        sized = [_with_depth(stage, grown.get(i, stage.block.out_depth)) for i, stage in enumerate(lean)]
-        timing = pipeline_timing(links(sized))
-        if _reached(timing, goal):
-            break
+        for name, depth in _upstream(lean, position):
+            needs[name] = max(depth, needs.get(name, 0))
+    sized = _with_depths(lean, needs)
+    found = pipeline_timing(links(sized))
+    assert found is not None, "FIFOs as deep as analysed do not settle"
+    timing = found
     # The dearest FIFO first; what it gives back the cheaper ones keep.
-    for index in sorted(grown, key=lambda i: -sized[i].block.out_depth * sized[i].block.sink.width):
-        sized, timing = _trim(sized, index, timing)
+    least = _depths(lean)
+    widths = {name: stage.block.sink.width for stage in sized for name in stage.outputs}
+    depths = _depths(sized)
+    for name in sorted(depths, key=lambda name: -depths[name] * widths[name]):
+        sized, timing = _trim(sized, name, least[name], widths[name], timing)
     return sized, timing
 
 
-def _needs(stages: Sequence[Stage], position: int) -> Iterator[tuple[int, int]]:
-    """(stage index, depth) of the FIFOs that a block wants around it."""
-    block = stages[position].block
-    if position == 0:
+def _upstream(stages: Sequence[Stage], position: int) -> Iterator[tuple[str, int]]:
+    """(stream, depth) that lets beats wait in front of a block rather than behind it."""
+    stage = stages[position]
+    block, name = stage.block, stage.inputs[0]
+    before = next((one for one in stages if name in one.outputs), None)
+    if before is None:
         return
-    before = stages[position - 1].block
     if isinstance(block, Window):
         gap, pixels = _longest_gap(block)
-        yield position - 1, pixels + before.full_rate_depth
-        behind = stages[position + 1].block
+        yield name, pixels + before.block.full_rate_depth
+        behind = next((one.block for one in stages if stage.outputs[0] in one.inputs), None)
         if isinstance(behind, WidthConverter) and behind.in_lanes > behind.out_lanes:
             # A converter that is busy all the time fills no FIFO behind it; windows have to wait in front of it.
-            yield position, -(-gap * behind.out_lanes // behind.in_lanes) + block.full_rate_depth
+            yield stage.outputs[0], -(-gap * behind.out_lanes // behind.in_lanes) + block.full_rate_depth
     elif isinstance(block, MatrixUnit):
         # The array takes a vector in one burst and then works on it for longer: the next vector waits meanwhile, and as
         # many more as the window unit's longest gap lasts.
-        layer = [s.block for s in stages if s.layer == stages[position].layer]
+        layer = [s.block for s in stages if s.layer == stage.layer]
         gap = max((_longest_gap(b)[0] for b in layer if isinstance(b, Window)), default=0)
         pace = max(b.cycles for b in layer if not isinstance(b, Window)) // block.vectors
         vectors = 1 + -(-gap // max(1, pace))
-        yield position - 1, block.vector_beats * vectors + before.full_rate_depth
+        yield name, block.vector_beats * vectors + before.block.full_rate_depth
 
 
 def _longest_gap(window: Window) -> tuple[int, int]:
@@ -91,24 +100,36 @@ def _longest_gap(window: Window) -> tuple[int, int]:
     return int(around[index + 1] - around[index]), int(beats)
 
 
-def _trim(stages: list[Stage], index: int, timing: Timing) -> tuple[list[Stage], Timing]:
+def _trim(stages: list[Stage], name: str, least: int, width: int, timing: Timing) -> tuple[list[Stage], Timing]:
     """The least depth that keeps the interval, among those that cost less: LUT-RAM comes in 32s, block RAM beyond."""
-    block = stages[index].block
-    for depth in (block.full_rate_depth, 16, 32, LUTRAM_DEPTH):
-        if not block.full_rate_depth <= depth < block.out_depth:
+    now = _depths(stages)[name]
+    price = fifo_resources(now, width)
+    for depth in (least, 16, 32, LUTRAM_DEPTH):
+        cheaper = fifo_resources(depth, width)
+        if not least <= depth < now or (cheaper.bram18 >= price.bram18 and cheaper.lut + 4 > price.lut):
             continue
-        trial = list(stages)
-        trial[index] = _with_depth(trial[index], depth)
+        trial = _with_depths(stages, {name: depth}, shrink=True)
         measured = pipeline_timing(links(trial))
-        if _reached(measured, timing.frame_interval):
+        if measured is not None and _reached(measured, timing.frame_interval):
             return trial, measured
     return stages, timing
 
 
-def _reached(timing: Timing, interval: int) -> bool:
-    return timing.frame_interval <= interval and timing.settled_frames > 0
+def _reached(timing: Timing | None, interval: int) -> bool:
+    return timing is not None and timing.frame_interval <= interval and timing.settled_frames > 0
 
 
-def _with_depth(stage: Stage, depth: int) -> Stage:
-    block: Block = replace(stage.block, out_depth=depth)
-    return replace(stage, block=block)
+def _depths(stages: Sequence[Stage]) -> dict[str, int]:
+    return {name: depth for stage in stages for name, depth in zip(stage.outputs, stage.block.depths, strict=True)}
+
+
+def _with_depths(stages: Sequence[Stage], depths: Mapping[str, int], *, shrink: bool = False) -> list[Stage]:
+    """Stages with the FIFOs of some streams of other depths, but no shallower than they are unless `shrink`."""
+    result = []
+    for stage in stages:
+        wanted = [
+            max(depths.get(name, now), 0 if shrink else now)
+            for name, now in zip(stage.outputs, stage.block.depths, strict=True)
+        ]
+        result.append(replace(stage, block=stage.block.with_depths(wanted)))
+    return result

@@ -152,9 +152,17 @@ class Design:
         return self.output.elements // self.formats[1].lanes
 
     @property
+    def depths(self) -> dict[str, int]:
+        """Beats in the FIFO of each stream, by the stream's name."""
+        return {
+            name: depth for stage in self.stages for name, depth in zip(stage.outputs, stage.block.depths, strict=True)
+        }
+
+    @property
     def settle_cycles(self) -> int:
         """Cycles after reset in which blocks do what needs no input (padding above the first row)."""
-        return max(int(stage.block.processes()[0].schedule.pops[0]) for stage in self.stages) + 1
+        pops = (stage.block.processes()[0].schedule.pops_by_input for stage in self.stages)
+        return max(min(int(steps[0]) for steps in inputs) for inputs in pops) + 1
 
     def of_layer(self, layer: str) -> Iterator[Stage]:
         """The stages of one layer, in order."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
-from admmfpga.blocks import AxisInput, AxisOutput, Block
+from admmfpga.blocks import AxisInput, AxisOutput, Block, StreamFork
 from admmfpga.mapping.design import AxisFormat, Stage, Stream, container_bits
 from admmfpga.mapping.folding import Folding, divisors
-from admmfpga.mapping.parts import converters, elements_of, parts
-from admmfpga.mapping.support import hardware_nodes
+from admmfpga.mapping.part import BEFORE, converters, elements_of
+from admmfpga.mapping.parts import parts
+from admmfpga.mapping.support import hardware_nodes, stream_tensor
 from admmfpga.network import IntArray, Network
 
 
@@ -37,27 +40,57 @@ def axis_formats(network: Network, interval: int | None = None) -> tuple[AxisFor
 
 
 class _Wiring:
-    """Appends blocks one behind the other."""
+    """The stages so far, and for each tensor the streams on which its readers find it."""
 
-    def __init__(self, stream: Stream) -> None:
-        self.streams = {stream.name: stream}
+    def __init__(self) -> None:
+        self.streams: dict[str, Stream] = {}
         self.stages: list[Stage] = []
-        self.current = stream
+        self._free: dict[str, list[Stream]] = {}
 
-    def append(self, name: str, layer: str, block: Block, contents: dict[str, IntArray], sink: str = "") -> None:
-        stream = Stream(sink or name, block.sink)
-        self.stages.append(Stage(name, layer, block, (self.current.name,), (stream.name,), contents))
-        self.streams[stream.name] = stream
-        self.current = stream
+    def append(
+        self,
+        name: str,
+        layer: str,
+        block: Block,
+        inputs: Sequence[Stream],
+        outputs: Sequence[str] = (),
+        contents: dict[str, IntArray] | None = None,
+    ) -> list[Stream]:
+        """Add a stage and return its output streams; without other names they have its own."""
+        names = tuple(outputs) or (name,)
+        found = [Stream(one, port) for one, port in zip(names, block.sinks, strict=True)]
+        self.stages.append(Stage(name, layer, block, tuple(one.name for one in inputs), names, contents or {}))
+        self.streams |= {one.name: one for one in found}
+        return found
 
-    def widen(self, name: str, layer: str, lanes: int, elements: int) -> None:
-        added = converters(self.current.port, lanes, elements)
+    def widen(self, name: str, layer: str, stream: Stream, lanes: int, elements: int) -> Stream:
+        """The stream with other lanes, by way of converters if that takes some."""
+        added = converters(stream.port, lanes, elements)
         for index, block in enumerate(added):
-            self.append(name if len(added) == 1 else f"{name}{index}", layer, block, {})
+            (stream,) = self.append(name if len(added) == 1 else f"{name}{index}", layer, block, [stream])
+        return stream
 
-    def carries(self, tensor: str) -> None:
-        self.current = replace(self.current, tensor=tensor)
-        self.streams[self.current.name] = self.current
+    def provide(self, tensor: str, layer: str, stream: Stream, readers: int, elements: int) -> None:
+        """A tensor is complete on a stream: one copy for each reader."""
+        found = []
+        stem = stream.name
+        for index in range(readers - 1):
+            port = stream.port
+            fork = StreamFork(lanes=port.lanes, bits=port.bits, signed=port.signed, beats=elements // port.lanes)
+            name = f"{stem}_fork" if readers == 2 else f"{stem}_fork{index}"
+            first, stream = self.append(
+                name, layer, fork, [self._carrying(stream, tensor)], (f"{name}_first", f"{name}_second")
+            )
+            found.append(self._carrying(first, tensor))
+        self._free[tensor] = [*found, self._carrying(stream, tensor)]
+
+    def _carrying(self, stream: Stream, tensor: str) -> Stream:
+        self.streams[stream.name] = replace(stream, tensor=tensor)
+        return self.streams[stream.name]
+
+    def take(self, tensor: str) -> Stream:
+        """A stream of a tensor, for one reader."""
+        return self._free[tensor].pop(0)
 
 
 def lower(
@@ -66,7 +99,7 @@ def lower(
     """Stages and streams of the whole accelerator, every FIFO at its least full-rate depth.
 
     Args:
-        network: a chain of layers.
+        network: a graph of layers.
         chosen: folding by layer name.
         formats: TDATA of input and output.
     """
@@ -79,16 +112,31 @@ def lower(
         container_bits=axis_in.container_bits,
         beats=source.elements // axis_in.lanes,
     )
-    wiring = _Wiring(Stream("s_axis", entry.source))
-    wiring.append("axis_input", "", entry, {})
-    wiring.carries(network.inputs[0])
-    for node in hardware_nodes(network):
-        elements = network.input_of(node).elements
+    nodes = hardware_nodes(network)
+    last = stream_tensor(network, output.name)
+    readers = Counter(stream_tensor(network, name) for node in nodes for name in node.inputs)
+    readers[last] += 1
+
+    wiring = _Wiring()
+    outside = Stream("s_axis", entry.source)
+    wiring.streams[outside.name] = outside
+    (stream,) = wiring.append("axis_input", "", entry, [outside])
+    wiring.provide(source.name, "", stream, readers[source.name], source.elements)
+    for node in nodes:
+        sources = [wiring.take(stream_tensor(network, name)) for name in node.inputs]
+        sizes = [network.tensors[name].elements for name in node.inputs]
+        stream, elements = sources[0], sizes[0]
         for part in parts(network, node, chosen[node.name]):
-            wiring.widen(f"{node.name}_to_{part.suffix}", node.name, part.block.source.lanes, elements)
-            wiring.append(f"{node.name}_{part.suffix}", node.name, part.block, part.contents)
+            found = []
+            for index, (where, port) in enumerate(zip(part.inputs, part.block.sources, strict=True)):
+                one, size = (stream, elements) if where == BEFORE else (sources[where], sizes[where])
+                name = f"{node.name}_to_{part.suffix}{'_second' if index else ''}"
+                found.append(wiring.widen(name, node.name, one, port.lanes, size))
+            (stream,) = wiring.append(
+                f"{node.name}_{part.suffix}", node.name, part.block, found, contents=part.contents
+            )
             elements = elements_of(part.block)
-        wiring.carries(node.output)
+        wiring.provide(node.output, node.name, stream, readers[node.output], elements)
     exit_ = AxisOutput(
         lanes=axis_out.lanes,
         bits=output.dtype.bits,
@@ -96,9 +144,10 @@ def lower(
         container_bits=axis_out.container_bits,
         beats=output.elements // axis_out.lanes,
     )
-    wiring.widen("output_to_axis", "", axis_out.lanes, output.elements)
-    wiring.append("axis_output", "", exit_, {}, sink="m_axis")
+    stream = wiring.widen("output_to_axis", "", wiring.take(last), axis_out.lanes, output.elements)
+    wiring.append("axis_output", "", exit_, [stream], ["m_axis"])
     stages = [
-        replace(stage, block=replace(stage.block, out_depth=stage.block.full_rate_depth)) for stage in wiring.stages
+        replace(stage, block=stage.block.with_depths([stage.block.full_rate_depth] * len(stage.outputs)))
+        for stage in wiring.stages
     ]
     return stages, wiring.streams

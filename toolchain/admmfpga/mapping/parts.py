@@ -5,74 +5,27 @@ What is built and what is priced are the same blocks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from math import lcm
+from dataclasses import replace
 
-import numpy as np
-
-from admmfpga.blocks import Block, MaxPool, Port, Requantize, Threshold, WidthConverter, Window
+from admmfpga.blocks import Window
+from admmfpga.mapping import other_layers
 from admmfpga.mapping.folding import Folding
 from admmfpga.mapping.gather import KeptColumns, kept_columns
+from admmfpga.mapping.part import Part, output_part, window_of
 from admmfpga.mapping.units import matrix_unit, takes_bipolar
-from admmfpga.network import Conv, Dense, IntArray, IntType, Network, Node, Requantization, Rescale, Tensor
-from admmfpga.network import MaxPool as MaxPoolNode
-from admmfpga.network.ranges import accumulator_range, accumulator_type, sum_type
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """A block of a layer, before it is wired: name suffix, parameters, memory contents."""
-
-    suffix: str
-    block: Block
-    contents: dict[str, IntArray]
+from admmfpga.network import Conv, Dense, IntArray, IntType, Network, Node, Tensor
+from admmfpga.network.ranges import accumulator_range, accumulator_type
 
 
 def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
-    """The blocks of one layer, in order; widths between them may differ (`chain` puts converters in)."""
+    """The blocks of one layer, in order; widths between them may differ (converters come between)."""
     source, output = network.input_of(node), network.output_of(node)
     match node:
-        case Conv():
+        case Conv() if not node.depthwise:
             return _conv(node, source, output, folding)
         case Dense():
             return _dense(node, source, folding)
-        case MaxPoolNode():
-            window = window_of(source, node.kernel, node.strides, node.pads, source.dtype.min, folding.channels)
-            pool = MaxPool(
-                taps=node.kernel[0] * node.kernel[1],
-                channels=folding.channels,
-                bits=source.dtype.bits,
-                signed=source.dtype.signed,
-                beats=output.elements // folding.channels,
-            )
-            return [Part("window", window, {}), Part("pool", pool, {})]
-        case Rescale():
-            low = np.full(source.channels, source.dtype.min)
-            high = np.full(source.channels, source.dtype.max)
-            return [_output(node.requantization, source.dtype, low, high, folding, source.elements)]
-    raise AssertionError(f"no hardware for {node.op}")
-
-
-def window_of(
-    source: Tensor,
-    kernel: tuple[int, int],
-    strides: tuple[int, int],
-    pads: tuple[int, int, int, int],
-    pad_value: int,
-    channels: int,
-) -> Window:
-    return Window(
-        height=source.shape[0],
-        width=source.shape[1],
-        channels=channels,
-        groups=source.channels // channels,
-        bits=source.dtype.bits,
-        signed=source.dtype.signed,
-        kernel=kernel,
-        strides=strides,
-        pads=pads,
-        pad_value=pad_value,
-    )
+    return other_layers.parts(network, node, folding)
 
 
 def _conv(node: Conv, source: Tensor, output: Tensor, folding: Folding) -> list[Part]:
@@ -120,84 +73,5 @@ def _matrix(node: Conv | Dense, matrix: IntArray, source: Tensor, vectors: int, 
     accumulator = accumulator_type(matrix, dtype)
     unit = matrix_unit(matrix, dtype, vectors, folding)
     low, high = accumulator_range(matrix, dtype)
-    output = _output(rule, accumulator, low, high, folding, vectors * len(matrix))
+    output = output_part(rule, accumulator, low, high, folding, vectors * len(matrix))
     return [Part("pe", unit, {"matrix": matrix}), output]
-
-
-def may_threshold(rule: Requantization) -> bool:
-    """Whether comparisons can stand for a requantization: outputs of at most 4 bits, and more than one code."""
-    return rule.dtype.bits <= 4 and rule.low < rule.high
-
-
-def _output(
-    rule: Requantization, source: IntType, low: IntArray, high: IntArray, folding: Folding, elements: int
-) -> Part:
-    """From accumulators to codes.
-
-    Args:
-        source: type of the accumulators.
-        low, high: (C,) their range.
-        elements: of a frame.
-    """
-    if not folding.thresholds:
-        return _requantize(rule, source, low, high, folding.pe, elements)
-    found = rule.thresholds(low, high)
-    channels, count = found.shape
-    block = Threshold(
-        lanes=folding.pe,
-        groups=channels // folding.pe,
-        positions=elements // channels,
-        in_bits=source.bits,
-        in_signed=source.signed,
-        count=count,
-        threshold_bits=IntType.signed_holding(int(found.min()), int(found.max())).bits,
-        low=rule.low,
-        out_bits=rule.dtype.bits,
-        out_signed=rule.dtype.signed,
-    )
-    return Part("threshold", block, {"thresholds": found})
-
-
-def _requantize(
-    rule: Requantization, source: IntType, low: IntArray, high: IntArray, lanes: int, elements: int
-) -> Part:
-    channels = len(rule.bias)
-    block = Requantize(
-        lanes=lanes,
-        groups=channels // lanes,
-        positions=elements // channels,
-        in_bits=source.bits,
-        in_signed=source.signed,
-        bias_bits=IntType.signed_holding(int(rule.bias.min()), int(rule.bias.max())).bits,
-        sum_bits=sum_type(low, high, rule).bits,
-        multiplier_bits=rule.multiplier_bits,
-        shift=rule.shift,
-        zero_point=rule.zero_point,
-        low=rule.low,
-        high=rule.high,
-        out_bits=rule.dtype.bits,
-        out_signed=rule.dtype.signed,
-    )
-    return Part("requantize", block, {"bias": rule.bias, "multiplier": rule.multiplier})
-
-
-def converters(port: Port, lanes: int, elements: int) -> list[WidthConverter]:
-    """Width converters from a stream to another number of lanes: none, one, or two by way of the common multiple."""
-    if port.lanes == lanes:
-        return []
-    common = lcm(port.lanes, lanes)
-    waypoints = [w for w in (common, lanes) if w not in (port.lanes,)]
-    if common == lanes:
-        waypoints = [lanes]
-    result, current = [], port.lanes
-    for waypoint in waypoints:
-        result.append(
-            WidthConverter(in_lanes=current, out_lanes=waypoint, bits=port.bits, signed=port.signed, elements=elements)
-        )
-        current = waypoint
-    return result
-
-
-def elements_of(block: Block) -> int:
-    """Codes that a block gives per frame, padding of beats included."""
-    return block.beats_out * block.sink.lanes

@@ -7,12 +7,12 @@ simulating data. The RTL's counts must equal these, cycle for cycle.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from admmfpga.blocks import Block
-from admmfpga.blocks.base import Process
+from admmfpga.blocks.base import Process, fifo_latency
 from admmfpga.mapping.design import Timing
 from admmfpga.network import IntArray
 
@@ -20,86 +20,167 @@ MAX_FRAMES = 32
 """Frames after which a pipeline counts as one whose period spans several frames."""
 
 
+MAX_SWEEPS, FEW_SWEEPS = 2000, 300
+"""Passes over all blocks after which a pipeline counts as one that deadlocks; ten are usual. The few are for trials."""
+
+_LONG_AGO = -(1 << 40)
+
+
 @dataclass(frozen=True)
 class Link:
-    """A block with the indices of the streams it reads and writes; None is the outside, which never stalls."""
+    """A block with the indices of the streams at its inputs and outputs; None is the outside, which never stalls."""
 
     block: Block
-    source: int | None
-    sink: int | None
+    sources: tuple[int | None, ...]
+    sinks: tuple[int | None, ...]
 
 
 @dataclass(eq=False)
 class _Stream:
-    """What is known of one stream so far: when each beat becomes valid and when its slot is free again."""
+    """What is known of one stream so far, for all beats of all frames: lower bounds that only rise.
 
-    valid: list[int] = field(default_factory=list)
-    released: list[int] = field(default_factory=list)
+    Attributes:
+        latency: cycles from issue to valid.
+        depth: slots; None: as many as it takes.
+        valid: cycle in which each beat becomes valid.
+        released: cycle in which each beat's slot is given back.
+    """
+
+    latency: int
+    depth: int | None
+    valid: IntArray
+    released: IntArray
 
 
 @dataclass(eq=False)
 class _Actor:
-    """One process' progress through its steps."""
+    """One process: its steps that touch a stream ("events") over all frames.
 
-    gaps: list[int]
-    pops: list[bool]
-    emits: list[bool]
-    reserves: list[bool]
-    releases: list[bool]
-    latency: int
-    depth: int
-    source: _Stream | None
-    sink: _Stream
-    event: int = 0
-    time: int = -1
-    taken: int = 0
-    reserved: int = 0
+    Attributes:
+        steps: step number of each event, frames one behind the other: issue(k) - issue(j) >= steps[k] - steps[j].
+        pops: events by input.
+        emits, reserves, releases: events; of all outputs at once, of the first input.
+        start: earliest cycle of step 0.
+        pace: earliest cycle of each pop from outside, if it is not always there.
+        issue: cycle of each event, a lower bound.
+    """
 
-    def advance(self, frames: int) -> bool:
-        """Issue steps until something that is not known yet is needed, or `frames` frames are done."""
-        gaps, pops, emits, reserves, releases = self.gaps, self.pops, self.emits, self.reserves, self.releases
-        count, total = len(gaps), len(gaps) * frames
-        valid = None if self.source is None else self.source.valid
-        event, time, taken, reserved = self.event, self.time, self.taken, self.reserved
-        first = event
-        while event < total:
-            index = event % count
-            issue = time + gaps[index]
-            if pops[index] and valid is not None:
-                if taken >= len(valid):
-                    break
-                if valid[taken] > issue:
-                    issue = valid[taken]
-            if reserves[index]:
-                if reserved >= self.depth:
-                    if reserved - self.depth >= len(self.sink.released):
-                        break
-                    free = self.sink.released[reserved - self.depth] + 1
-                    if free > issue:
-                        issue = free
-                reserved += 1
-            if pops[index]:
-                taken += 1
-            if releases[index] and self.source is not None:
-                self.source.released.append(issue)
-            if emits[index]:
-                self.sink.valid.append(issue + self.latency)
-            time = issue
-            event += 1
-        self.event, self.time, self.taken, self.reserved = event, time, taken, reserved
-        return event != first
+    steps: IntArray
+    pops: tuple[IntArray, ...]
+    emits: IntArray
+    reserves: IntArray
+    releases: IntArray
+    sources: list[_Stream]
+    sinks: list[_Stream]
+    start: int
+    issue: IntArray
+    pace: IntArray | None = None
+    dirty: bool = True
+
+    def advance(self) -> bool:
+        """Apply all rules once; whether anything has moved."""
+        self.dirty = False
+        bound = np.full(len(self.steps), self.start, dtype=np.int64)
+        for pops, stream in zip(self.pops, self.sources, strict=False):
+            bound[pops] = np.maximum(bound[pops], stream.valid - self.steps[pops])
+        if self.pace is not None:
+            bound[self.pops[0]] = self.pace - self.steps[self.pops[0]]
+        for stream in self.sinks:
+            if stream.depth is not None:
+                waiting = self.reserves[stream.depth :]
+                free = stream.released[: len(waiting)] + 1 - self.steps[waiting]
+                bound[waiting] = np.maximum(bound[waiting], free)
+        issue = np.maximum.accumulate(bound) + self.steps
+        if np.array_equal(issue, self.issue):
+            return False
+        self.issue = issue
+        for index, (pops, stream) in enumerate(zip(self.pops, self.sources, strict=False)):
+            # The second input's slots are free when they are popped.
+            stream.released = issue[pops if index else self.releases]
+        for stream in self.sinks:
+            stream.valid = issue[self.emits] + stream.latency
+        return True
 
 
-def _actor(process: Process, source: _Stream | None, sink: _Stream) -> _Actor:
-    """The steps of a process that touch a stream, with the distance from the one before (cyclic over frames)."""
+def _actor(process: Process, frames: int, sources: list[_Stream], sinks: list[_Stream]) -> _Actor:
     schedule = process.schedule
     reserves = schedule.emits if schedule.reserves is None else schedule.reserves
     releases = schedule.pops if schedule.releases is None else schedule.releases
-    kinds = (schedule.pops, schedule.emits, reserves, releases)
-    steps = np.unique(np.concatenate(kinds))
-    gaps = np.diff(steps, prepend=steps[-1] - schedule.steps)
-    pops, emits, reserved, released = (np.isin(steps, kind).tolist() for kind in kinds)
-    return _Actor(gaps.tolist(), pops, emits, reserved, released, process.latency, process.depth, source, sink)
+    pops = schedule.pops_by_input
+    once = np.unique(np.concatenate([*pops, schedule.emits, reserves, releases]))
+    steps = (once + schedule.steps * np.arange(frames)[:, None]).ravel()
+
+    def events(kind: IntArray) -> IntArray:
+        return (np.searchsorted(once, kind) + len(once) * np.arange(frames)[:, None]).ravel()
+
+    return _Actor(
+        steps,
+        tuple(events(kind) for kind in pops),
+        events(schedule.emits),
+        events(reserves),
+        events(releases),
+        sources,
+        sinks,
+        # Steps before the first pop are done long before the first beat arrives; the first beat is taken in cycle 0.
+        start=_LONG_AGO if sources else -int(schedule.pops[0]),
+        issue=np.full(len(steps), _LONG_AGO, dtype=np.int64),
+    )
+
+
+class _Pipeline:
+    """The processes of all blocks in topological order, and the streams by index.
+
+    The cycle of every step is the least one that all rules allow. Raising lower bounds, process by process, until no
+    rule moves any of them finds it; whole frames at a time, along the pipeline for what arrives and against it for
+    slots that get free.
+    """
+
+    def __init__(self, links: Sequence[Link], frames: int) -> None:
+        self.frames = frames
+        self.streams: dict[int, _Stream] = {}
+        self.actors: list[_Actor] = []
+        for link in links:
+            sources = [self.streams[source] for source in link.sources if source is not None]
+            *inner, last = link.block.processes()
+            for process in inner:
+                buffer = self._stream(process, process.latency, process.depth)
+                self.actors.append(_actor(process, frames, sources, [buffer]))
+                sources = [buffer]
+            sinks = []
+            for sink, depth in zip(link.sinks, link.block.depths, strict=True):
+                stream = self._stream(
+                    last, last.latency - fifo_latency(link.block.out_depth) + fifo_latency(depth), depth
+                )
+                if sink is None:
+                    self.outside = stream
+                    # Output is taken as soon as it is there.
+                    stream.depth = None
+                else:
+                    self.streams[sink] = stream
+                sinks.append(stream)
+            self.actors.append(_actor(last, frames, sources, sinks))
+
+    def _stream(self, process: Process, latency: int, depth: int) -> _Stream:
+        beats = len(process.schedule.emits) * self.frames
+        return _Stream(latency, depth, np.full(beats, _LONG_AGO), np.full(beats, _LONG_AGO))
+
+    def run(self, sweeps: int = MAX_SWEEPS) -> bool:
+        """Until nothing moves any more; whether that was reached. A pipeline that deadlocks never does."""
+        readers = {id(stream): actor for actor in self.actors for stream in actor.sources}
+        writers = {id(stream): actor for actor in self.actors for stream in actor.sinks}
+        while any(actor.dirty for actor in self.actors):
+            if sweeps == 0:
+                return False
+            sweeps -= 1
+            for order in (self.actors, self.actors[::-1]):
+                for actor in order:
+                    if actor.dirty and actor.advance():
+                        for stream in actor.sources:
+                            writers[id(stream)].dirty = True
+                        for stream in actor.sinks:
+                            if stream is not self.outside:
+                                readers[id(stream)].dirty = True
+        return True
 
 
 def output_times(links: Sequence[Link], frames: int) -> IntArray:
@@ -114,42 +195,51 @@ def output_times(links: Sequence[Link], frames: int) -> IntArray:
     Returns:
         (frames, beats per frame) cycles.
     """
-    streams: dict[int, _Stream] = {}
-    actors = []
-    for link in links:
-        source = None if link.source is None else streams.setdefault(link.source, _Stream())
-        *inner, last = link.block.processes()
-        for process in inner:
-            buffer = _Stream()
-            actors.append(_actor(process, source, buffer))
-            source = buffer
-        sink = _Stream() if link.sink is None else streams.setdefault(link.sink, _Stream())
-        actors.append(_actor(last, source, sink))
-    for actor in actors:
-        # Steps before the first pop are done long before the first beat arrives.
-        first = actor.source is None
-        actor.time = -sum(actor.gaps[: actor.pops.index(True) + 1]) if first else -(1 << 40)
-    outside = actors[-1].sink
-    while actors[-1].event < len(actors[-1].gaps) * frames:
-        moved = False
-        for actor in actors:
-            moved |= actor.advance(frames)
-            if actor.sink is outside:
-                # Output is taken as soon as it is there.
-                outside.released.extend(outside.valid[len(outside.released) :])
-        assert moved, "the pipeline deadlocks"
-    return np.array(outside.valid, dtype=np.int64).reshape(frames, -1)
+    pipeline = _Pipeline(links, frames)
+    assert pipeline.run(), "the pipeline deadlocks"
+    return pipeline.outside.valid.reshape(frames, -1)
 
 
-def pipeline_timing(links: Sequence[Link]) -> Timing:
+def occupancies(links: Sequence[Link], interval: int, frames: int = 4) -> dict[int, int]:
+    """Beats in flight in each stream, at most, where a frame comes in every `interval` cycles at an even pace and no
+    FIFO ever holds anything back.
+
+    With FIFOs so deep none ever does, so this is a way for the pipeline to run at that interval. Beats that come
+    earlier make no step later, hence it runs no slower either when input is always there; and since which steps wait
+    for which does not depend on time, it cannot deadlock, whatever stalls it from outside.
+    """
+    pipeline = _Pipeline(links, frames)
+    entry = pipeline.actors[0]
+    beats = len(entry.pops[0]) // frames
+    entry.pace = (np.arange(frames)[:, None] * interval + np.arange(beats) * interval // beats).ravel()
+    for stream in pipeline.streams.values():
+        stream.depth = None
+    assert pipeline.run(), "a block deadlocks by itself"
+    found = {}
+    for actor in pipeline.actors:
+        for stream in actor.sinks:
+            index = next((i for i, one in pipeline.streams.items() if one is stream), None)
+            if index is not None:
+                given_back = np.searchsorted(stream.released, actor.issue[actor.reserves], "left")
+                found[index] = int((np.arange(len(given_back)) - given_back).max()) + 1
+    return found
+
+
+def pipeline_timing(links: Sequence[Link]) -> Timing | None:
     """Latency of the first frame and the interval at which later frames end once the pipeline is periodic.
 
     With FIFOs that are too small the period may span several frames; the interval is then their mean, rounded up, and
     `settled_frames` is 0: no single interval exists.
+
+    Returns:
+        None if a branch is too shallow, so that the pipeline deadlocks or nearly so.
     """
     frames = 8
     while True:
-        times = output_times(links, frames)
+        pipeline = _Pipeline(links, frames)
+        if not pipeline.run(FEW_SWEEPS):
+            return None
+        times = pipeline.outside.valid.reshape(frames, -1)
         ends = np.diff(times[:, -1])
         if len(set(ends[-4:].tolist())) == 1:
             unsteady = np.flatnonzero(ends != ends[-1])

@@ -12,5 +12,6 @@ def stream_beats(design: Design, codes: IntArray) -> dict[str, IntArray]:
     lanes = codes.reshape(-1, axis_in.lanes)
     streams = {"s_axis": lanes}
     for stage in design.stages:
-        streams[stage.outputs[0]] = stage.block.execute(streams[stage.inputs[0]], stage.contents)
+        found = stage.block.execute_ports([streams[name] for name in stage.inputs], stage.contents)
+        streams |= dict(zip(stage.outputs, found, strict=True))
     return streams

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from admmfpga.errors import UserError
-from admmfpga.network import Conv, Dense, Flatten, Network, Node, Rescale
-from admmfpga.network import MaxPool as MaxPoolNode
+from admmfpga.network import (
+    Add,
+    Conv,
+    Dense,
+    Flatten,
+    MaxPool,
+    Network,
+    Node,
+    Reorder,
+    Rescale,
+)
+
+HARDWARE = (Add, Conv, Dense, Flatten, MaxPool, Rescale)
+"""Operators that blocks compute."""
 
 
 def hardware_nodes(network: Network) -> list[Node]:
-    """The nodes that become hardware, in order.
+    """The nodes that become hardware, in order: those that the output needs, but for what moves nothing.
 
     Raises:
-        UserError: naming everything at once that has no block, and every tensor at which the graph branches.
+        UserError: naming everything at once that has no block.
     """
     missing = without_hardware(network)
     if missing:
@@ -21,43 +33,56 @@ def hardware_nodes(network: Network) -> list[Node]:
             "`admmfpga check` shows the whole model",
             node=missing[0][0] if len(missing) == 1 else "",
         )
-    for name in network.tensors:
-        readers = network.consumers(name)
-        if len(readers) > 1 or (readers and name in network.outputs):
-            raise UserError(
-                f"tensor {name} is read by {len(readers)} layers; branches are not supported yet",
-                "cut the model so that it is a chain of layers",
-                node=readers[0].name,
-            )
     if len(network.inputs) != 1 or len(network.outputs) != 1:
         raise UserError(
             f"the model has {len(network.inputs)} inputs and {len(network.outputs)} outputs",
             "the accelerator takes one input and gives one output",
         )
-    return [node for node in network.nodes if not isinstance(node, Flatten)]
+    return [node for node in _live(network) if not isinstance(node, Flatten)]
+
+
+def stream_tensor(network: Network, name: str) -> str:
+    """The tensor whose stream carries a tensor: a flattened one is the image's."""
+    while isinstance(producer := network.producer(name), Flatten):
+        name = producer.inputs[0]
+    return name
 
 
 def without_hardware(network: Network) -> list[tuple[str, str]]:
-    """Layers that no block computes, with the reason, in order; a layer at which the graph branches is one of them."""
-    found = []
+    """Layers that no block computes, with the reason, in order."""
     if not any(not isinstance(node, Flatten) for node in network.nodes):
-        found.append((network.name, "there is no layer at all"))
+        return [(network.name, "there is no layer at all")]
+    found = []
     for node in network.nodes:
-        match node:
-            case Conv() if node.groups > 1:
-                kind = "depthwise" if node.depthwise else f"grouped ({node.groups} groups)"
-                found.append((node.name, f"{kind} convolution"))
-            case Conv() | MaxPoolNode() if node.dilations != (1, 1):
-                found.append((node.name, f"{node.op} with dilation {node.dilations[0]} x {node.dilations[1]}"))
-            case Conv() | Dense() | MaxPoolNode() | Rescale() | Flatten():
-                pass
-            case _:
-                found.append((node.name, node.op))
-    joined = {name for name, _ in found}
-    for name in network.tensors:
-        readers = network.consumers(name)
-        unfit = [reader.name for reader in readers if reader.name in joined]
-        if len(readers) > 1 and not unfit:
-            names = ", ".join(reader.name for reader in readers)
-            found.append((readers[0].name, f"the graph branches: {name} is read by {names}"))
+        reason = _missing(network, node)
+        if reason:
+            found.append((node.name, reason))
     return found
+
+
+def _missing(network: Network, node: Node) -> str:
+    """Why a layer has no hardware; empty if it has."""
+    match node:
+        case Conv() if node.depthwise:
+            return "depthwise convolution"
+        case Add():
+            shapes = {network.tensors[name].shape for name in node.inputs}
+            if len(shapes) > 1:
+                return f"Add of tensors of different shapes ({' and '.join(map(str, sorted(shapes)))})"
+            if not node.multipliers.all():
+                return "Add with a summand that is always zero"
+            return ""
+        case Reorder():
+            return f"{node.kind} that changes the order of the stream"
+        case _ if isinstance(node, HARDWARE):
+            return ""
+    return node.op
+
+
+def _live(network: Network) -> list[Node]:
+    """The nodes that the outputs need."""
+    wanted = set(network.outputs)
+    for node in reversed(network.nodes):
+        if node.output in wanted:
+            wanted.update(node.inputs)
+    return [node for node in network.nodes if node.output in wanted]

@@ -24,6 +24,7 @@ from admmfpga.network.graph import (
     weighted,
     window_positions,
 )
+from admmfpga.network.plain import plain
 from admmfpga.network.requantization import Requantization, fixed_point, round_shift
 from admmfpga.network.types import BIPOLAR, IntArray, IntType, Tensor
 
@@ -53,6 +54,7 @@ __all__ = [
     "compact",
     "fixed_point",
     "macs",
+    "plain",
     "requantization_of",
     "round_shift",
     "weighted",

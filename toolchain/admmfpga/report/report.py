@@ -70,7 +70,7 @@ def make_report(
         },
         "layers": layers,
         "host": [{"op": op.op, "axis": op.axis} for op in network.host_ops],
-        "fifos": {stage.name: stage.block.out_depth for stage in design.stages},
+        "fifos": design.depths,
     }
 
 

@@ -14,7 +14,7 @@ from admmfpga.errors import UserError
 from admmfpga.frontend import load
 from admmfpga.manifest import verify_manifest
 from admmfpga.mapping import AxisFormat, Design, Folding, Timing, lower
-from admmfpga.network import compact
+from admmfpga.network import compact, plain
 from admmfpga.packing import read_container
 
 BITSTREAM_FOLDER = "bitstream"
@@ -66,10 +66,11 @@ def open_build(folder: Path) -> Build:
     imported = load(folder / "model.onnx", name=described["name"])
     foldings = {name: Folding.from_dict(folding) for name, folding in described["foldings"].items()}
     axis_in, axis_out = (AxisFormat(**form) for form in described["formats"])
-    network = compact(imported.network)
+    network = compact(plain(imported.network))
     stages, streams = lower(network, foldings, (axis_in, axis_out))
     sized = tuple(
-        replace(stage, block=replace(stage.block, out_depth=described["depths"][stage.name])) for stage in stages
+        replace(stage, block=stage.block.with_depths([described["depths"][name] for name in stage.outputs]))
+        for stage in stages
     )
     design = Design(
         network=network,

@@ -22,7 +22,7 @@ from admmfpga.mapping.candidates import Made, candidates
 from admmfpga.mapping.folding import CEILING, exceeded, usable
 from admmfpga.mapping.search import fold
 from admmfpga.mapping.support import hardware_nodes
-from admmfpga.network import Conv, Dense, IntArray, Network, Tensor, compact, weighted
+from admmfpga.network import Conv, Dense, IntArray, Network, Tensor, compact, plain, weighted
 from admmfpga.network.reference import run
 from admmfpga.report import make_report, with_synthesis, with_verification
 from admmfpga.report.comparison import best_design, classify, finish, pairs, verdict
@@ -477,7 +477,7 @@ def _front(entry: Entry, place: Place) -> list[dict[str, Any]]:
     best = entry.best
     if best is None:
         return []
-    network = compact(entry.network)
+    network = compact(plain(entry.network))
     kinds = next(iter(pe_kinds(entry.row["kind"]).values()))
     layers = {node.name: candidates(network, node, kinds, entry.made) for node in hardware_nodes(network)}
     fixed = wrapper_resources()

@@ -20,7 +20,7 @@ from admmfpga.mapping.bounds import folding_bounds, stream_bounds
 from admmfpga.mapping.folding import Candidate, usable
 from admmfpga.mapping.front import POINTS, pareto_front
 from admmfpga.mapping.search import Choice
-from admmfpga.network import Network, compact
+from admmfpga.network import Network, compact, plain
 
 Progress = Callable[..., None]
 
@@ -58,7 +58,7 @@ def explore_model(
     placed = list({board.name: board for name in boards for board in _boards(name)}.values())
     imported = load(path, calibration=calibration)
     kinds = pe_kinds(imported.network, pe or {})
-    network = compact(imported.network)
+    network = compact(plain(imported.network))
     layers: dict[str, dict[str, list[Candidate]]] = {}
     for family in dict.fromkeys(board.family for board in placed):
         with using(family):

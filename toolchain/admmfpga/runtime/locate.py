@@ -88,8 +88,7 @@ def first_difference(
 ) -> tuple[Stage, tuple[int, ...], int, int | None] | None:
     """(stage, index, expected, got) of the first stream in pipeline order whose trace differs; None if none does."""
     streams = stream_beats(design, codes)
-    for stage in design.stages:
-        name = stage.outputs[0]
+    for stage, name in ((one, output) for one in design.stages for output in one.outputs):
         path = folder / f"{name}.hex"
         if not path.is_file():
             continue

@@ -1,0 +1,82 @@
+"""Layers that are no matrix product: pools, sums, rescaling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from admmfpga.blocks import Add, MaxPool
+from admmfpga.mapping.folding import Folding, divisors
+from admmfpga.mapping.part import BEFORE, Part, output_part, window_of
+from admmfpga.network import Add as AddNode
+from admmfpga.network import IntType, Network, Node, Rescale
+from admmfpga.network import MaxPool as MaxPoolNode
+
+
+def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
+    """The blocks of one layer, in order; widths between them may differ (converters come between)."""
+    source, output = network.input_of(node), network.output_of(node)
+    match node:
+        case MaxPoolNode():
+            window = window_of(
+                source, node.kernel, node.strides, node.pads, source.dtype.min, folding.channels, node.dilations
+            )
+            pool = MaxPool(
+                taps=node.kernel[0] * node.kernel[1],
+                channels=folding.channels,
+                bits=source.dtype.bits,
+                signed=source.dtype.signed,
+                beats=output.elements // folding.channels,
+            )
+            return [Part("window", window, {}), Part("pool", pool, {})]
+        case AddNode():
+            return _add(network, node, folding)
+        case Rescale():
+            low = np.full(source.channels, source.dtype.min)
+            high = np.full(source.channels, source.dtype.max)
+            return [output_part(node.requantization, source.dtype, low, high, folding, source.elements)]
+    raise AssertionError(f"no hardware for {node.op}")
+
+
+def foldings(network: Network, node: Node) -> Iterable[Folding]:
+    """Every folding that a layer can take."""
+    source = network.input_of(node)
+    match node:
+        case MaxPoolNode():
+            yield from (Folding(channels=channels) for channels in divisors(source.channels))
+        case AddNode():
+            channels = network.output_of(node).channels
+            yield from (Folding(pe=lanes, use_dsp=dsp) for lanes in divisors(channels) for dsp in (True, False))
+        case _:
+            yield from (Folding(pe=lanes) for lanes in divisors(source.channels))
+
+
+def _add(network: Network, node: AddNode, folding: Folding) -> list[Part]:
+    """Sums of two at a time, exact; one rounding at the end."""
+    output = network.output_of(node)
+    types = [network.input_of(node, index).dtype for index in range(len(node.inputs))]
+    factors = [int(factor) for factor in node.multipliers]
+    total, low, high = types[0], *_weighted_range(types[0], factors[0])
+    result = []
+    for index in range(1, len(types)):
+        ends = _weighted_range(types[index], factors[index])
+        low, high = low + ends[0], high + ends[1]
+        block = Add(
+            lanes=folding.pe,
+            bits=(total.bits, types[index].bits),
+            signed=(total.signed, types[index].signed),
+            factors=(factors[0] if index == 1 else 1, factors[index]),
+            sum_bits=IntType.signed_holding(low, high).bits,
+            beats=output.elements // folding.pe,
+            use_dsp=folding.use_dsp,
+        )
+        result.append(Part("sum" if len(types) == 2 else f"sum{index}", block, {}, (BEFORE, index)))
+        total = IntType(block.sum_bits, signed=True)
+    low_, high_ = np.full(output.channels, low), np.full(output.channels, high)
+    return [*result, output_part(node.requantization, total, low_, high_, folding, output.elements)]
+
+
+def _weighted_range(dtype: IntType, factor: int) -> tuple[int, int]:
+    ends = (factor * dtype.min, factor * dtype.max)
+    return min(ends), max(ends)

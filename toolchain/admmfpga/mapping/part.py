@@ -1,0 +1,147 @@
+"""A block of a layer before it is wired, and the blocks that many layers have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import lcm
+
+from admmfpga.blocks import Block, Port, Requantize, Threshold, WidthConverter, Window
+from admmfpga.mapping.folding import Folding
+from admmfpga.network import IntArray, IntType, Requantization, Tensor
+from admmfpga.network.graph import window_extent
+from admmfpga.network.ranges import sum_type
+
+BEFORE = -1
+"""What the part before gives; of the first part, the node's first input."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A block of a layer, before it is wired.
+
+    Attributes:
+        suffix: of its name.
+        block: parameters.
+        contents: of its memories.
+        inputs: what each input of the block reads: an index into the node's inputs, or `BEFORE`.
+    """
+
+    suffix: str
+    block: Block
+    contents: dict[str, IntArray]
+    inputs: tuple[int, ...] = (BEFORE,)
+
+
+def window_of(
+    source: Tensor,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    pad_value: int,
+    channels: int,
+    dilations: tuple[int, int] = (1, 1),
+) -> Window:
+    """The window unit in front of a layer; of a dilated kernel it gathers the taps that there are."""
+    extent = window_extent(kernel, dilations)
+    groups = source.channels // channels
+    gather: tuple[tuple[int, ...], ...] = ()
+    if extent != kernel:
+        taps = (
+            (row * dilations[0] * extent[1] + column * dilations[1]) * channels + channel
+            for row in range(kernel[0])
+            for column in range(kernel[1])
+            for channel in range(channels)
+        )
+        gather = (tuple(taps),) * groups
+    return Window(
+        height=source.shape[0],
+        width=source.shape[1],
+        channels=channels,
+        groups=groups,
+        bits=source.dtype.bits,
+        signed=source.dtype.signed,
+        kernel=extent,
+        strides=strides,
+        pads=pads,
+        pad_value=pad_value,
+        gather=gather,
+    )
+
+
+def may_threshold(rule: Requantization) -> bool:
+    """Whether comparisons can stand for a requantization: outputs of at most 4 bits, and more than one code."""
+    return rule.dtype.bits <= 4 and rule.low < rule.high
+
+
+def output_part(
+    rule: Requantization, source: IntType, low: IntArray, high: IntArray, folding: Folding, elements: int
+) -> Part:
+    """From accumulators to codes.
+
+    Args:
+        source: type of the accumulators.
+        low, high: (C,) their range.
+        elements: of a frame.
+    """
+    if not folding.thresholds:
+        return _requantize(rule, source, low, high, folding.pe, elements)
+    found = rule.thresholds(low, high)
+    channels, count = found.shape
+    block = Threshold(
+        lanes=folding.pe,
+        groups=channels // folding.pe,
+        positions=elements // channels,
+        in_bits=source.bits,
+        in_signed=source.signed,
+        count=count,
+        threshold_bits=IntType.signed_holding(int(found.min()), int(found.max())).bits,
+        low=rule.low,
+        out_bits=rule.dtype.bits,
+        out_signed=rule.dtype.signed,
+    )
+    return Part("threshold", block, {"thresholds": found})
+
+
+def _requantize(
+    rule: Requantization, source: IntType, low: IntArray, high: IntArray, lanes: int, elements: int
+) -> Part:
+    channels = len(rule.bias)
+    block = Requantize(
+        lanes=lanes,
+        groups=channels // lanes,
+        positions=elements // channels,
+        in_bits=source.bits,
+        in_signed=source.signed,
+        bias_bits=IntType.signed_holding(int(rule.bias.min()), int(rule.bias.max())).bits,
+        sum_bits=sum_type(low, high, rule).bits,
+        multiplier_bits=rule.multiplier_bits,
+        shift=rule.shift,
+        zero_point=rule.zero_point,
+        low=rule.low,
+        high=rule.high,
+        out_bits=rule.dtype.bits,
+        out_signed=rule.dtype.signed,
+    )
+    return Part("requantize", block, {"bias": rule.bias, "multiplier": rule.multiplier})
+
+
+def converters(port: Port, lanes: int, elements: int) -> list[WidthConverter]:
+    """Width converters from a stream to another number of lanes: none, one, or two by way of the common multiple."""
+    if port.lanes == lanes:
+        return []
+    common = lcm(port.lanes, lanes)
+    waypoints = [w for w in (common, lanes) if w not in (port.lanes,)]
+    if common == lanes:
+        waypoints = [lanes]
+    result, current = [], port.lanes
+    for waypoint in waypoints:
+        result.append(
+            WidthConverter(in_lanes=current, out_lanes=waypoint, bits=port.bits, signed=port.signed, elements=elements)
+        )
+        current = waypoint
+    return result
+
+
+def elements_of(block: Block) -> int:
+    """Codes that a block gives per frame, padding of beats included."""
+    return block.beats_out * block.sink.lanes

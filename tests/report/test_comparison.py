@@ -220,6 +220,15 @@ def test_text_names_every_network():
     assert re.search(r"^n .*10\.0x.* 4\.00x +2\.50", text, re.MULTILINE)
 
 
+def test_text_tells_what_is_too_large_from_what_cannot_be_built():
+    found = compared(network("n", "non-structured", 10, 250), network("s", "structured", 8, None))
+    refused = next(design for row in found["networks"] for design in row["designs"] if not design["fits"])
+    refused["reason"] = "fc: fc has weights other than -1, 0 and +1"
+    text = format_comparison(found)
+    assert "dense cannot build it" in text
+    assert "dense does not fit" not in text
+
+
 @given(st.floats(1e-3, 1e9), st.floats(1.01, 1e6), st.booleans())
 def test_ticks_lie_inside_and_there_are_some(low, factor, log):
     axis = Axis(low if log else 0.0, low * factor, 0, 100, log)

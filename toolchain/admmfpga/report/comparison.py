@@ -247,7 +247,9 @@ def format_comparison(comparison: Row) -> str:
 
 def _design_cells(design: Row) -> tuple[str, ...]:
     if not design["fits"]:
-        return (f"{design['pe']} does not fit", *[""] * 9)
+        # A PE may also be unable to hold a layer's weights, on whatever board.
+        why = "does not fit" if "does not fit" in design["reason"] else "cannot build it"
+        return (f"{design['pe']} {why}", *[""] * 9)
     resources = design["resources"]
     return (
         design["pe"],

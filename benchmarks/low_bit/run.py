@@ -153,7 +153,7 @@ def main(
         by_hand = given and name in GIVEN
         opened = build(name, goal, work, given=by_hand)
         board = opened.report["resources"]
-        row = _results().get(name, {}) | {
+        row: dict[str, Any] = {
             "weights": "random",
             "foldings": "by hand" if by_hand else "search",
             "goal_interval": goal.interval,
@@ -164,7 +164,10 @@ def main(
         if synthesized or by_layer:
             row["synthesized"] = synthesize(opened, by_layer=not synthesized, jobs=jobs)
         row["available"] = {key: value["available"] for key, value in board.items()}
-        atomic_write(RESULTS, (json.dumps(_results() | {name: row}, indent=2) + "\n").encode())
+        # Another run may have measured something else meanwhile.
+        results = _results()
+        results[name] = results.get(name, {}) | row
+        atomic_write(RESULTS, (json.dumps(results, indent=2) + "\n").encode())
         click.echo(f"{name}: {json.dumps(row, indent=2)}")
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from admmfpga.blocks import BinaryPE, Resources, Threshold
 from admmfpga.codegen.frames import from_beats, to_beats
+from admmfpga.engine.refusals import refusals
 from admmfpga.errors import UserError
 from admmfpga.mapping import Folding, build_design, map_network, stream_beats
 from admmfpga.mapping.candidates import candidates
@@ -62,6 +63,11 @@ def test_signs_on_any_kind_of_array():
         frames = random_frames(network, 4, np.random.default_rng(1))
         for frame, expected in zip(frames, run(network, frames), strict=True):
             np.testing.assert_array_equal(stream_beats(design, frame)["m_axis"].ravel(), expected.ravel())
+
+
+def test_the_shared_engine_refuses_signs():
+    assert any("-1 and +1" in line for line in refusals(dense_layers(1, BIPOLAR)))
+    assert not refusals(dense_layers(1))
 
 
 def test_binary_arrays_refuse_other_weights():

@@ -166,7 +166,7 @@ def test_engine_protocol() -> None:
     folder = bench.SIM_BUILD / "test_engine"
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in rtl_files().items():
-        bench._write(folder / name, text)
+        bench.write(folder / name, text)
     parameters = [f"-G{name}={value}" for name, value in rtl_parameters(SHAPES[PROTOCOL]).items()]
     sources = [folder / name for name in rtl_files()]
     # Only this file's own tests: what it imports from tests/ is found through PYTHONPATH.

@@ -7,12 +7,13 @@ import pytest
 
 from admmfpga.boards import load_board
 from admmfpga.codegen.render import render_design, write_files
-from admmfpga.mapping import map_network, stream_beats
+from admmfpga.mapping import build_design, map_network, stream_beats
 from admmfpga.network import IntType
+from admmfpga.packing.memory import pack_words
 from admmfpga.runtime.build import Build
 from admmfpga.runtime.locate import first_difference
 from admmfpga.runtime.simulate import Simulation
-from made import NetworkMaker, random_frames
+from made import NetworkMaker, random_foldings, random_frames
 
 pytestmark = pytest.mark.slow
 
@@ -69,6 +70,25 @@ def test_nothing_differs_in_a_good_build(build):
         build.design.timing.latency,
         build.design.timing.frame_interval,
     )
+
+
+def test_a_branch_is_named(tmp_path):
+    """Streams are looked at in topological order; both copies of a fork are streams of the tensor."""
+    rng = np.random.default_rng(5)
+    maker = NetworkMaker((6, 6, 2), IntType(8, False), rng)
+    maker.conv(4, (3, 3), pads=(1, 1, 1, 1))
+    network = maker.conv(4, (3, 3), pads=(1, 1, 1, 1)).add("conv0_out").done()
+    design = build_design(network, random_foldings(network, rng))
+    codes = random_frames(network, 1, rng)[0]
+    for name, beats in stream_beats(design, codes).items():
+        words = pack_words(beats, design.streams[name].port.bits)
+        if name == "conv0_requantize_fork_second":
+            words[-1] ^= 1
+        (tmp_path / f"{name}.hex").write_text("".join(f"{word:x}\n" for word in words))
+    stage, index, expected, got = first_difference(design, codes, tmp_path)
+    assert (stage.name, stage.layer) == ("conv0_requantize_fork", "conv0")
+    assert index[:2] == (5, 5)
+    assert expected ^ got == 1
 
 
 def test_missing_beats_are_told(build, tmp_path):

@@ -94,7 +94,7 @@ class TB:
         return codes, run(self.build.design.original, codes)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=20, timeout_unit="ms")
 async def self_test_and_frames(dut):
     """The build's vectors and random frames, over a clean line; the counters say what happened."""
     tb = TB(dut)
@@ -110,7 +110,7 @@ async def self_test_and_frames(dut):
     assert errors == {"crc_errors": 0, "framing_errors": 0, "silences": 0, "breaks": 1, "resent": 0}
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=20, timeout_unit="ms")
 async def noise_on_the_line(dut):
     """Flipped and lost bytes both ways: results are right all the same."""
     tb = TB(dut)
@@ -130,7 +130,7 @@ async def noise_on_the_line(dut):
     assert accelerator.link.resent > 0
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=20, timeout_unit="ms")
 async def button_and_reopening(dut):
     """The button in the middle of a frame, and a driver that begins anew: nothing is left of what was there."""
     tb = TB(dut)
@@ -148,7 +148,7 @@ async def button_and_reopening(dut):
     assert np.array_equal(await tb.do(accelerator.run_codes, codes), expected)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=20, timeout_unit="ms")
 async def lamps(dut):
     """One lamp blinks, one shows commands, one frames; none of them errors."""
     tb = TB(dut)

@@ -103,7 +103,7 @@ def inverted(data: bytes) -> bytes:
     return bytes(byte ^ 0xFF for byte in data)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=3, timeout_unit="ms")
 async def registers(dut):
     """READ and WRITE reach the AXI4-Lite side; an address that answers an error is named."""
     tb = await ready(dut)
@@ -115,7 +115,7 @@ async def registers(dut):
     assert await tb.do(tb.link.read, 0x20) == 0xCAFEF00D
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=3, timeout_unit="ms")
 async def streams(dut):
     """Bytes arrive as beats with TLAST on every fifth, in any cut; results come back in order."""
     tb = await ready(dut)
@@ -134,7 +134,7 @@ async def streams(dut):
     assert await tb.do(tb.link.receive, 100) == b""
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=3, timeout_unit="ms")
 async def damaged_commands(dut):
     """Flipped bits, lost bytes and spikes on the way to the board: nothing is done twice and nothing is missing."""
     tb = await ready(dut)
@@ -161,7 +161,7 @@ async def damaged_commands(dut):
     assert counts["crc_errors"] + counts["silences"] > 0
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=3, timeout_unit="ms")
 async def damaged_replies(dut):
     """Replies that are lost or damaged are had again; a command that was carried out is not carried out again."""
     tb = await ready(dut)
@@ -185,7 +185,7 @@ async def damaged_replies(dut):
     assert tb.link.resent > 3
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=3, timeout_unit="ms")
 async def back_pressure(dut):
     """An accelerator that takes nothing: the buffer fills, SEND answers BUSY, and all goes on when it does again."""
     tb = await ready(dut)
@@ -212,7 +212,7 @@ async def back_pressure(dut):
     assert results == inverted(data)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=3, timeout_unit="ms")
 async def refusals(dut):
     """Unknown commands, wrong lengths and lengths beyond the greatest payload are answered, and do nothing."""
     tb = await ready(dut)
@@ -237,7 +237,7 @@ async def refusals(dut):
         await tb.do(tb.link.command, "READ", b"\0")
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=3, timeout_unit="ms")
 async def resynchronisation(dut):
     """After half a command, a spike, a byte with a low stop bit, and a break the next command is understood."""
     tb = await ready(dut)
@@ -270,7 +270,7 @@ async def resynchronisation(dut):
     assert not tb.beats
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=3, timeout_unit="ms")
 async def restart(dut):
     """RESET in the middle of a frame resets the accelerator and empties both buffers."""
     tb = await ready(dut)
@@ -295,7 +295,7 @@ async def _falls(signal, clk):
         await RisingEdge(clk)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=3, timeout_unit="ms")
 async def silence_is_an_error(dut):
     """A board that does not answer: an error with what was seen, after all retries."""
     tb = await ready(dut)

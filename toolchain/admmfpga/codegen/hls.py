@@ -229,8 +229,10 @@ def render_hls(design: Design, environment: Environment, *, part: str, clock_mhz
         "period": f"{1000.0 / clock_mhz:.3f}",
     }
     folder = resource_dir("hls_templates") / "hls"
+    sources = [path for path in sorted(folder.iterdir()) if path.suffix in (".hpp", ".cpp")]
+    # The shared engine is another architecture, with files of its own.
     files: dict[str, str | bytes] = {
-        path.name: path.read_text() for path in sorted(folder.iterdir()) if path.suffix in (".hpp", ".cpp")
+        path.name: path.read_text() for path in sources if not path.name.startswith("engine")
     }
     for name in ("dataflow.hpp", "dataflow.cpp", "run_hls.tcl"):
         files[name] = environment.get_template(f"hls/{name}.j2").render(context)

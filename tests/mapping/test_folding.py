@@ -161,3 +161,11 @@ def test_too_small_board_names_resource_excess_and_layer():
         map_network(lenet5(np.random.default_rng(0)), Resources(8000, 16000, 20, 20), board="tiny")
     assert caught.value.node.startswith("fc")
     assert "larger board" in caught.value.hint
+
+
+def test_bounds_are_told_once():
+    design = map_network(lenet5(np.random.default_rng(0)), PYNQ, board="pynq", explain=False)
+    bounds = design.search.bounds
+    assert len(set(bounds)) == len(bounds)
+    assert {bound.kind for bound in bounds} >= {"input stream", "output stream", "layer parallelism"}
+    assert [bound.interval for bound in bounds] == sorted((bound.interval for bound in bounds), reverse=True)

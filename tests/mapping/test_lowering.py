@@ -11,6 +11,7 @@ from admmfpga.codegen.frames import from_beats, to_beats
 from admmfpga.errors import UserError
 from admmfpga.mapping import build_design, map_network, stream_beats
 from admmfpga.mapping.candidates import candidates
+from admmfpga.mapping.folding import Folding
 from admmfpga.mapping.part import converters
 from admmfpga.mapping.parts import parts
 from admmfpga.mapping.support import hardware_nodes
@@ -158,6 +159,15 @@ def test_a_second_output_is_refused():
     network.outputs = (*network.outputs, middle)
     with pytest.raises(UserError, match="1 inputs and 2 outputs"):
         build_design(network, {})
+
+
+@pytest.mark.parametrize(("pe", "lanes"), [(16, 8), (8, 8), (4, 4), (1, 1)])
+def test_an_image_leaves_as_fast_as_the_layers_make_it(pe, lanes):
+    network = NetworkMaker((10, 10, 1), IntType(8, False), np.random.default_rng(0)).conv(16, (3, 3)).done()
+    layer = network.nodes[0].name
+    design = build_design(network, {layer: Folding(pe, 9, 1, use_dsp=False)})
+    assert design.formats[1].lanes == lanes
+    assert design.timing.frame_interval == 8 * 8 * 16 // lanes
 
 
 def test_the_same_choice_gives_the_same_design():

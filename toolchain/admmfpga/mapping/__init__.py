@@ -91,9 +91,7 @@ def map_network(
         design,
         choices={name: one for name, one in choices.items() if one is not None},
         search=Search(
-            bounds=tuple(
-                sorted([*bounds, *folding_bounds(layers, usable(available), fixed)], key=lambda b: -b.interval)
-            ),
+            bounds=tuple(sorted(bounds, key=lambda b: -b.interval)),
             target_interval=target_interval,
             least_interval=choice.least_interval,
             price_gap=choice.price_gap,
@@ -142,9 +140,10 @@ def build_design(network: Network, foldings: dict[str, Folding], original: Netwo
         foldings: by layer name.
         original: the network before compaction, if it is another one.
     """
-    # What the layers can do, with the input as dense as it goes.
-    stages, streams = lower(network, foldings, (axis_formats(network, 1)[0], axis_formats(network)[1]))
-    interval = max(stage.block.cycles for stage in stages[:-1])
+    # What the layers can do, with input and output as dense as they go; what follows the last one is no layer.
+    stages, streams = lower(network, foldings, axis_formats(network, 1))
+    last = max((index for index, stage in enumerate(stages) if stage.layer), default=0)
+    interval = max(stage.block.cycles for stage in stages[: last + 1])
     formats = axis_formats(network, interval)
     stages, streams = lower(network, foldings, formats)
     sized, timing = size_fifos(stages)

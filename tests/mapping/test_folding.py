@@ -13,7 +13,8 @@ from admmfpga.mapping import map_network, search
 from admmfpga.mapping.bounds import continuous_bound
 from admmfpga.mapping.folding import PRICES, Candidate, Folding, divisors, exceeded, pareto, usable
 from admmfpga.mapping.search import RELATIVE_GAP, cheapest, exchanges, fold
-from made import lenet5
+from admmfpga.network import IntType
+from made import NetworkMaker, lenet5
 
 PYNQ = Resources(53200, 106400, 280, 220)
 
@@ -164,8 +165,8 @@ def test_too_small_board_names_resource_excess_and_layer():
 
 
 def test_bounds_are_told_once():
-    design = map_network(lenet5(np.random.default_rng(0)), PYNQ, board="pynq", explain=False)
-    bounds = design.search.bounds
+    network = NetworkMaker((6, 6, 1), IntType(8, False), np.random.default_rng(0)).conv(2, (3, 3)).flatten().dense(4)
+    bounds = map_network(network.done(), PYNQ, board="pynq", explain=False).search.bounds
     assert len(set(bounds)) == len(bounds)
     assert {bound.kind for bound in bounds} >= {"input stream", "output stream", "layer parallelism"}
     assert [bound.interval for bound in bounds] == sorted((bound.interval for bound in bounds), reverse=True)

@@ -63,6 +63,17 @@ def test_c_simulation_equals_the_reference(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_images_leave_in_beats_of_many_lanes(tmp_path: Path) -> None:
+    network = NetworkMaker((6, 5, 1), IntType(8, False), np.random.default_rng(3)).conv(16, (3, 3)).done()
+    design = build_design(network, {network.nodes[0].name: Folding(pe=16, simd=9, use_dsp=False)})
+    assert design.formats[1].lanes == 8
+    write_hls(design, tmp_path / "hls")
+    codes = frames_for(design, 5)
+    beats = CSimulation(tmp_path, tmp_path / "work").run(in_beats_of(design, codes), len(codes))
+    assert np.array_equal(results_of(design, beats), run(design.network, codes))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [11, 12])
 def test_random_designs(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 import numpy as np
-from engine_made import SHAPES, random_engine_network, random_frames
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from admmfpga.engine.model import run_program
 from admmfpga.engine.schedule import make_program
 from admmfpga.errors import UserError
 from admmfpga.network.reference import run
+from engine_made import SHAPES, random_engine_network, random_frames
 
 
 @settings(max_examples=60, deadline=None)

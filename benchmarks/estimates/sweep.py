@@ -463,29 +463,32 @@ def _prepare(run: Run, name: str) -> Prepared:
         memory = Memory(name, rng.integers(0, 2, (depth, width)), 1, "", "", signed=False)
         return Prepared(Job("rom", parameters | {"CONTENTS": f'"{name}.mem"'}), [memory])
     block = block_of(run.stem, run.parameters)
-    contents: dict[str, Any] = {}
-    if run.stem in ("dense_pe", "binary_pe"):
-        p = run.parameters
-        bits = p["weight_bits"]
-        shape = p["rows"], p["columns"]
-        contents["matrix"] = _matrix(*shape, bits, rng) if bits > 1 else rng.choice([-1, 1], shape)
-    if run.stem == "csr_pe":
-        contents["matrix"] = sparse_matrix(run.parameters)
-    if run.stem == "requantize":
-        channels = run.parameters["lanes"] * run.parameters["groups"]
-        half = 1 << (run.parameters["bias_bits"] - 1)
-        top = 1 << run.parameters["multiplier_bits"]
-        contents["bias"] = rng.integers(-half, half, channels)
-        contents["multiplier"] = rng.integers(top // 2, top, channels)
-    if run.stem == "threshold":
-        p = run.parameters
-        half = 1 << (p["in_bits"] - 1)
-        found = rng.integers(-half, half, (p["lanes"] * p["groups"], p["count"]))
-        contents["thresholds"] = np.sort(found, axis=1)
-    memories = block.memories(name, "", contents)
+    memories = memories_of(run.stem, run.parameters, run.seed, name)
     parameters = {key: str(value) for key, value in block.rtl_parameters().items()}
     images = {key: f'"{memory.name}.mem"' for key, memory in memories.items()}
     return Prepared(Job(run.stem, parameters | images), list(memories.values()))
+
+
+def memories_of(stem: str, p: Parameters, seed: int, name: str = "made") -> dict[str, Memory]:
+    """A block's memories with the random contents of a run."""
+    rng = np.random.default_rng([seed, 1])
+    contents: dict[str, Any] = {}
+    if stem in ("dense_pe", "binary_pe"):
+        bits, shape = p["weight_bits"], (p["rows"], p["columns"])
+        contents["matrix"] = _matrix(*shape, bits, rng) if bits > 1 else rng.choice([-1, 1], shape)
+    if stem == "csr_pe":
+        contents["matrix"] = sparse_matrix(p)
+    if stem == "requantize":
+        channels = p["lanes"] * p["groups"]
+        half = 1 << (p["bias_bits"] - 1)
+        top = 1 << p["multiplier_bits"]
+        contents["bias"] = rng.integers(-half, half, channels)
+        contents["multiplier"] = rng.integers(top // 2, top, channels)
+    if stem == "threshold":
+        half = 1 << (p["in_bits"] - 1)
+        found = rng.integers(-half, half, (p["lanes"] * p["groups"], p["count"]))
+        contents["thresholds"] = np.sort(found, axis=1)
+    return block_of(stem, p).memories(name, "", contents)
 
 
 def _write_memory(memory: Memory, folder: Path) -> Path:

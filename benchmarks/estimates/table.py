@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 import numpy as np
-from sweep import HERE, block_of, design_of, read_raw, used
+from sweep import HERE, block_of, design_of, memories_of, read_raw, used
 
 from admmfpga.blocks import BLOCKS, Resources, axi_lite_control
 from admmfpga.blocks.base import rom_resources
@@ -50,7 +50,7 @@ def modelled(row: dict[str, Any]) -> Resources:
         return rom_resources(p["DEPTH"], p["WIDTH"], block_ram=False)
     if stem == "multiplier":
         return multiplier_resources(p["A_BITS"], p["B_BITS"], p["OUT_BITS"])
-    return block_of(stem, p).resources()
+    return block_of(stem, p).resources(memories_of(stem, p, row["seed"]))
 
 
 def compare(rows: Iterable[dict[str, Any]], family: str = "xc7") -> list[Comparison]:

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from admmfpga.blocks import BLOCKS, Block, CsrPE, DensePE, Resources, calibration
-from admmfpga.blocks.base import bram18, dsp_pieces, tree_chains
+from admmfpga.blocks.base import bram18, dsp_pieces, rom_resources, tree_chains
 from admmfpga.blocks.families import family, using
+from admmfpga.packing import Memory
 
 RAW = Path(__file__).resolve().parents[2] / "benchmarks" / "estimates" / "raw_xc7.json"
 sys.path.insert(0, str(RAW.parent))
 from sweep import block_of as made  # noqa: E402  (programs are not a package)
+from sweep import memories_of  # noqa: E402
 
 STEMS = tuple(BLOCKS)
 
@@ -51,16 +53,9 @@ def test_fit_and_held_out_share_no_seed() -> None:
 def test_bram_and_dsp_follow_the_inference_rules(stem: str) -> None:
     for row in runs():
         if row["stem"] == stem:
-            block = block_of(row)
-            model, real = block.resources(), Resources(**row["resources"])
-            assert model.dsp == real.dsp, row["parameters"]
-            few = isinstance(block, DensePE) and block.weights_in_block_ram and block.weight_depth <= 4
-            if few or isinstance(block, CsrPE):
-                # Bits that are the same in all words are not stored: how many of few words, or of the programs of lanes
-                # with little to do, depends on the weights.
-                assert abs(model.bram18 - real.bram18) <= 1, row["parameters"]
-            else:
-                assert model.bram18 == real.bram18, row["parameters"]
+            memories = memories_of(stem, row["parameters"], row["seed"])
+            model, real = block_of(row).resources(memories), Resources(**row["resources"])
+            assert (model.bram18, model.dsp) == (real.bram18, real.dsp), row["parameters"]
 
 
 @pytest.mark.parametrize("stem", STEMS)
@@ -94,6 +89,23 @@ def test_reports_name_what_the_model_was_fitted_on() -> None:
 )
 def test_block_ram_shapes(depth: int, width: int, blocks: int) -> None:
     assert bram18(depth, width) == blocks
+
+
+def test_slices_of_a_deep_memory_share_block_rams() -> None:
+    # Ten slices of 80 bits in block RAMs 9 bits wide: 89 of them, not ten times nine.
+    assert bram18(40000, 80, written=False) == 178
+    assert bram18(9000, 20, written=False) == 10
+    # Bytes that are written are whole ones.
+    assert bram18(9000, 20) == 14
+
+
+def test_bits_that_never_change_are_not_stored() -> None:
+    lanes = np.array([[5, -1], [7, -1], [1, -1]])
+    assert Memory("m", lanes, 4, "", "dense").varying_bits == 2
+    assert Memory("m", np.array([[3], [-3]]), 4, "", "dense").varying_bits == 3
+    assert (
+        rom_resources(600, 8, block_ram=True, contents=Memory("m", np.zeros((600, 1), int), 8, "", "")) == Resources()
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from admmfpga.blocks.base import (
+    NO_MEMORIES,
     Contents,
     Join,
     Port,
@@ -18,6 +19,7 @@ from admmfpga.blocks.base import (
 from admmfpga.blocks.calibration import Terms
 from admmfpga.blocks.families import family
 from admmfpga.network import IntArray, IntType
+from admmfpga.packing import Memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +97,7 @@ class Add(Join):
         """Whether an input's multipliers are DSP blocks: small products never are."""
         return self.use_dsp and self.multiplies(index) and sum(self.factor_bits(index)) >= family().product_bits
 
-    def part_resources(self) -> Resources:
+    def part_resources(self, memories: Mapping[str, Memory] = NO_MEMORIES) -> Resources:
         pieces = [dsp_pieces(*self.factor_bits(index)) for index in (0, 1) if self.in_dsp(index)]
         return Resources(dsp=self.lanes * sum(a * b for a, b in pieces))
 

@@ -25,10 +25,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 
+from admmfpga.blocks.block_ram import built
 from admmfpga.blocks.calibration import Terms, costs
 from admmfpga.blocks.families import family
 from admmfpga.network import IntArray
@@ -40,6 +42,10 @@ LUTRAM_DEPTH = 64
 
 Contents = Mapping[str, IntArray]
 """What fills a block's memories, by the names that the block defines."""
+
+
+NO_MEMORIES: Mapping[str, Memory] = MappingProxyType({})
+"""Contents that are not known."""
 
 
 @dataclass(frozen=True)
@@ -263,18 +269,27 @@ class Block(ABC):
         """Beats emitted per frame."""
         return len(self.schedule().emits)
 
-    def part_resources(self) -> Resources:
-        """Memories and multipliers."""
+    def part_resources(self, memories: Mapping[str, Memory] = NO_MEMORIES) -> Resources:
+        """Memories and multipliers.
+
+        Args:
+            memories: as `memories` gives them, if the contents are known: bits that never change are not stored.
+                Without them, contents are taken to be random.
+        """
         return Resources()
 
     def output_resources(self) -> Resources:
         """The output FIFO."""
         return fifo_resources(self.out_depth, self.sink.width)
 
-    def resources(self) -> Resources:
-        """The whole block: BRAM and DSP by the inference rules, LUT and FF modelled (see `calibration`)."""
+    def resources(self, memories: Mapping[str, Memory] = NO_MEMORIES) -> Resources:
+        """The whole block: BRAM and DSP by the inference rules, LUT and FF modelled (see `calibration`).
+
+        Args:
+            memories: see `part_resources`.
+        """
         core = Resources(**costs(self.stem, self.core_terms()))
-        return core + self.part_resources() + self.output_resources()
+        return core + self.part_resources(memories) + self.output_resources()
 
     def output_parameters(self) -> dict[str, int | str]:
         """The parameters of the output FIFO, which every block passes on."""
@@ -427,17 +442,21 @@ def _rom_of_16_terms(depth: int, width: int) -> Terms:
     )
 
 
-def rom_resources(depth: int, width: int, *, block_ram: bool, registered: bool = True) -> Resources:
+def rom_resources(
+    depth: int, width: int, *, block_ram: bool, registered: bool = True, contents: Memory | None = None
+) -> Resources:
     """A ROM.
 
     Args:
+        contents: if they are known: a bit that is the same in all words is no memory in block RAM.
         registered: the output register is made of FFs, not part of a DSP block (block RAM has its own).
     """
     if depth == 1:
         return Resources()
     if block_ram:
-        # Bits that are the same in all of a few words are constants, not memory: so many of random words are.
-        return _block_ram(depth, max(1, round(width * (1 - 0.5 ** (depth - 1)))))
+        # Of random words so many bits are not the same in all.
+        kept = max(1, round(width * (1 - 0.5 ** (depth - 1)))) if contents is None else contents.varying_bits
+        return _block_ram(depth, kept, written=False) if kept else Resources()
     found = Resources(**costs("rom", rom_terms(depth, width)))
     return found if registered else replace(found, ff=0)
 
@@ -452,7 +471,7 @@ def ram_resources(
         single_port: reads and writes have the same address.
     """
     if block_ram:
-        return _block_ram(depth, width) + _old_words(depth, width)
+        return _block_ram(depth, width, written=True) + _old_words(depth, width)
     if family().table_words == 16:
         lut = _lut_ram_of_16(depth, width)
     # RAM32M and RAM64M: four LUTs, one of which only writes unless reads and writes have one address.
@@ -463,23 +482,19 @@ def ram_resources(
     return Resources(lut=lut, ff=width if registered else 0)
 
 
-_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-"""Depth and width of a RAMB18 or an ECP5's EBR with one port to read and one to write."""
+def bram18(depth: int, width: int, *, written: bool = True) -> int:
+    """RAMB18 or EBR of a memory, by the rule of the family's synthesis."""
+    return built(depth, width, family().block_rams, written=written).halves
 
 
-def bram18(depth: int, width: int) -> int:
-    """RAMB18 or EBR of a memory: the best of the aspect ratios."""
-    return min(-(-depth // d) * -(-width // w) for d, w in _SHAPES)
-
-
-def _block_ram(depth: int, width: int) -> Resources:
+def _block_ram(depth: int, width: int, *, written: bool) -> Resources:
     """Block RAM, and where several lie one above the other, the multiplexers behind them and the registered select."""
-    stacked = min((-(-depth // d) * -(-width // w), -(-depth // d)) for d, w in _SHAPES)[1]
-    if stacked == 1:
-        return Resources(bram18=bram18(depth, width))
+    found = built(depth, width, family().block_rams, written=written)
+    if found.slices == 1:
+        return Resources(bram18=found.halves)
     # Four inputs and two selects fit a LUT6; a LUT4 joins two.
-    multiplexers = -(-stacked // 4) if family().table_words == 64 else stacked - 1
-    return Resources(lut=width * multiplexers, ff=clog2(stacked), bram18=bram18(depth, width))
+    multiplexers = -(-found.slices // 4) if family().table_words == 64 else found.slices - 1
+    return Resources(lut=width * multiplexers, ff=clog2(found.slices), bram18=found.halves)
 
 
 def _old_words(depth: int, width: int) -> Resources:

@@ -8,11 +8,13 @@ contents: "matrix" (rows, columns), as of `dense_pe`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from admmfpga.blocks.base import (
     LUTRAM_DEPTH,
+    NO_MEMORIES,
     Contents,
     Resources,
     clog2,
@@ -136,9 +138,12 @@ class BinaryPE(DensePE):
             },
         )
 
-    def part_resources(self) -> Resources:
+    def part_resources(self, memories: Mapping[str, Memory] = NO_MEMORIES) -> Resources:
         total = rom_resources(
-            self.weight_depth, self.pe * self.simd * self.weight_bits, block_ram=self.weights_in_block_ram
+            self.weight_depth,
+            self.pe * self.simd * self.weight_bits,
+            block_ram=self.weights_in_block_ram,
+            contents=memories.get("WEIGHTS"),
         )
         if self.neuron_folds > 1:
             depth, width = self.synapse_folds, self.source.width

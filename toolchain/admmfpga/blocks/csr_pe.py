@@ -14,6 +14,7 @@ contents: "matrix" (rows, columns), columns in the order in which the stream bri
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from admmfpga.blocks.base import (
     LUTRAM_DEPTH,
+    NO_MEMORIES,
     Block,
     Contents,
     Port,
@@ -300,16 +302,23 @@ class CsrPE(MatrixUnit):
             },
         )
 
-    def part_resources(self) -> Resources:
+    def part_resources(self, memories: Mapping[str, Memory] = NO_MEMORIES) -> Resources:
         entry = self.lanes * (self.index_bits + 1)
-        total = rom_resources(self.steps, self.multipliers * self.weight_bits, block_ram=self.weight_block_ram)
+        total = rom_resources(
+            self.steps,
+            self.multipliers * self.weight_bits,
+            block_ram=self.weight_block_ram,
+            contents=memories.get("WEIGHTS"),
+        )
         if self.layout.index_format == "bitmap":
             total += rom_resources(self.row_blocks, self.lanes * self.slots, block_ram=False)
         else:
-            total += rom_resources(self.steps, entry, block_ram=self.weight_block_ram)
+            indices = memories.get("INDICES")
+            total += rom_resources(self.steps, entry, block_ram=self.weight_block_ram, contents=indices)
         total += rom_resources(self.steps, 1, block_ram=False)
         writes = self.layout.groups * self.layout.in_lanes * self.write_bits
-        total += rom_resources(self.vector_beats, writes, block_ram=self.writes_in_block_ram)
+        places = memories.get("WRITES")
+        total += rom_resources(self.vector_beats, writes, block_ram=self.writes_in_block_ram, contents=places)
         bank = ram_resources(self.bank_depth, self.in_bits, block_ram=self.bank_depth > LUTRAM_DEPTH)
         total += bank * self.lanes
         if self.partial_depth > 1:

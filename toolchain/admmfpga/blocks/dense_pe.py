@@ -10,6 +10,7 @@ contents: "matrix" (rows, columns), columns in the order in which the stream bri
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from admmfpga.blocks.base import (
     LUTRAM_DEPTH,
+    NO_MEMORIES,
     Contents,
     Port,
     Resources,
@@ -178,13 +180,14 @@ class DensePE(MatrixUnit):
             },
         )
 
-    def part_resources(self) -> Resources:
+    def part_resources(self, memories: Mapping[str, Memory] = NO_MEMORIES) -> Resources:
         multipliers, width = self.pe * self.simd, self.source.width
         dsp = self.multipliers_in_dsp
         total = rom_resources(
             self.weight_depth,
             multipliers * self.weight_bits,
             block_ram=self.weights_in_block_ram,
+            contents=memories.get("WEIGHTS"),
         )
         if dsp:
             total += Resources(dsp=multipliers)

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
+from admmfpga.blocks import block_ram
+
 _NEVER = 1 << 30
 
 
@@ -26,6 +28,7 @@ class Family:
         splits_two_bits: what is left of a factor after cutting is multiplied in a block even if it has two bits only.
         table_words: words of one bit that a LUT holds.
         shift_register: registers in a row from which on they become a shift-register LUT.
+        block_rams: cells of block RAM that there are.
         reads_old: a block RAM gives the old word where it is being written; else logic beside it sees to that.
     """
 
@@ -36,6 +39,7 @@ class Family:
     splits_two_bits: bool
     table_words: int
     shift_register: int
+    block_rams: tuple[block_ram.Cell, ...]
     reads_old: bool
 
 
@@ -47,6 +51,7 @@ _XC7 = Family(
     splits_two_bits=True,
     table_words=64,
     shift_register=3,
+    block_rams=(block_ram.HALF, block_ram.FULL, block_ram.CASCADE),
     reads_old=True,
 )
 
@@ -54,7 +59,7 @@ FAMILIES = {
     family.name: family
     for family in (
         _XC7,
-        replace(_XC7, name="xcup", multiplier=(27, 18)),
+        replace(_XC7, name="xcup", multiplier=(27, 18), block_rams=(block_ram.HALF, block_ram.FULL)),
         Family(
             "ecp5",
             (18, 18),
@@ -63,6 +68,7 @@ FAMILIES = {
             splits_two_bits=False,
             table_words=16,
             shift_register=_NEVER,
+            block_rams=(block_ram.HALF,),
             reads_old=False,
         ),
     )

@@ -6,11 +6,13 @@ Plain valid/ready use ties `reserve` and `push` together.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from admmfpga.blocks.base import BeatByBeat, Port, Resources
+from admmfpga.blocks.base import NO_MEMORIES, BeatByBeat, Port, Resources
 from admmfpga.blocks.calibration import Terms
+from admmfpga.packing import Memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,7 @@ class Fifo(BeatByBeat):
     def core_terms(self) -> Terms:
         return Terms()
 
-    def resources(self) -> Resources:
+    def resources(self, memories: Mapping[str, Memory] = NO_MEMORIES) -> Resources:
         return self.output_resources()
 
     def rtl_parameters(self) -> dict[str, int | str]:

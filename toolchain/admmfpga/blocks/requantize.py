@@ -5,11 +5,13 @@ contents: "bias" (C,), "multiplier" (C,). One parameter word a channel group: la
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from admmfpga.blocks.base import (
     LUTRAM_DEPTH,
+    NO_MEMORIES,
     Block,
     Contents,
     Port,
@@ -164,13 +166,14 @@ class Requantize(Block):
     def parameters_in_block_ram(self) -> bool:
         return self.groups > LUTRAM_DEPTH
 
-    def part_resources(self) -> Resources:
+    def part_resources(self, memories: Mapping[str, Memory] = NO_MEMORIES) -> Resources:
         in_a, in_b = self.pieces
         rom = rom_resources(
             self.groups,
             self.lanes * self.lane_bits,
             block_ram=self.parameters_in_block_ram,
             registered=False,
+            contents=memories.get("PARAMETERS"),
         )
         return rom + Resources(dsp=self.lanes * in_a * in_b)
 

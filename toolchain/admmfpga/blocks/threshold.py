@@ -8,11 +8,13 @@ contents: "thresholds" (C, count), ascending. One word a channel group.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from admmfpga.blocks.base import (
     LUTRAM_DEPTH,
+    NO_MEMORIES,
     Block,
     Contents,
     Port,
@@ -119,9 +121,10 @@ class Threshold(Block):
             },
         )
 
-    def part_resources(self) -> Resources:
+    def part_resources(self, memories: Mapping[str, Memory] = NO_MEMORIES) -> Resources:
         width = self.lanes * self.count * self.threshold_bits
-        return rom_resources(self.groups, width, block_ram=self.thresholds_in_block_ram)
+        contents = memories.get("THRESHOLDS")
+        return rom_resources(self.groups, width, block_ram=self.thresholds_in_block_ram, contents=contents)
 
     def rtl_parameters(self) -> dict[str, int | str]:
         return {

@@ -13,7 +13,7 @@ over an image of 1 x 1 drops the elements of a vector that nobody reads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -22,6 +22,7 @@ import numpy as np
 
 from admmfpga.blocks.base import (
     LUTRAM_DEPTH,
+    NO_MEMORIES,
     Block,
     Contents,
     Port,
@@ -36,6 +37,7 @@ from admmfpga.blocks.calibration import Terms
 from admmfpga.blocks.families import family
 from admmfpga.network import IntArray, window_positions
 from admmfpga.network.reference import im2col
+from admmfpga.packing import Memory
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ class Window(Block):
         """Beats of a row of the padded image."""
         return self.padded[1] * self.groups
 
-    def part_resources(self) -> Resources:
+    def part_resources(self, memories: Mapping[str, Memory] = NO_MEMORIES) -> Resources:
         if not self.line_bits or self.line_depth == 1:
             return Resources()
         return ram_resources(self.line_depth, self.line_bits, block_ram=self.line_depth > LUTRAM_DEPTH)

@@ -59,7 +59,7 @@ def command(build: Path, tool: str, family: str | None, layer: str | None, timeo
         else:
             yosys = Yosys(timeout=timeout)
             version = ".".join(map(str, yosys.check_version()))
-            stages = {stage.name: stage.block for stage in opened.design.of_layer(layer)}
+            stages = {stage.name: stage for stage in opened.design.of_layer(layer)}
             results = synthesize_layer(opened, yosys, layer)
             with using(opened.report["family"]):
                 rows = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from admmfpga.blocks import Block, Port, Resources
@@ -35,10 +36,14 @@ class Stage:
     outputs: tuple[str, ...]
     contents: dict[str, IntArray] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def memories(self) -> dict[str, Memory]:
         """Memory images by the RTL parameter that takes the file's name."""
         return self.block.memories(self.name, self.layer, self.contents)
+
+    def resources(self) -> Resources:
+        """Of the block with these contents, which stay as they are unless it can be loaded."""
+        return self.block.resources() if self.block.reloadable else self.block.resources(self.memories)
 
 
 @dataclass(frozen=True)
@@ -175,5 +180,5 @@ class Design:
     def resources(self) -> Resources:
         total = Resources()
         for stage in self.stages:
-            total += stage.block.resources()
+            total += stage.resources()
         return total

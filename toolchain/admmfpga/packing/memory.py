@@ -55,6 +55,16 @@ class Memory:
         """Bits of one word."""
         return int(self.lanes.shape[1]) * self.lane_bits
 
+    @property
+    def varying_bits(self) -> int:
+        """Bits of a word that are not the same in all words: what synthesis keeps of a memory that is never written."""
+        if self.depth == 0:
+            return 0
+        # Equal exactly where all words have the bit or none has.
+        differs = np.bitwise_or.reduce(self.lanes) ^ np.bitwise_and.reduce(self.lanes)
+        mask = (1 << self.lane_bits) - 1
+        return sum((int(lane) & mask).bit_count() for lane in differs)
+
     def image(self) -> bytes:
         """The words as they are loaded: each in whole bytes, least significant first."""
         return pack_bytes(self.lanes, self.lane_bits).tobytes()

@@ -112,7 +112,7 @@ def bound(design: Design) -> dict[str, Any] | None:
 
 def _layer(design: Design, node: Node) -> dict[str, Any]:
     stages = list(design.of_layer(node.name))
-    total = sum((stage.block.resources() for stage in stages), Resources())
+    total = sum((stage.resources() for stage in stages), Resources())
     array, weights = next(
         ((stage.block, stage.contents) for stage in stages if isinstance(stage.block, MatrixUnit)), (None, {})
     )

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admmfpga.packing.lanes import LaneLayout, decode, lane_program, lane_schedule
+from admmfpga.packing.lanes import (
+    LaneLayout,
+    LaneSchedule,
+    ProgramError,
+    decode,
+    lane_program,
+    lane_schedule,
+    with_slack,
+)
 
 
 @st.composite
@@ -61,22 +69,76 @@ def test_activations_go_where_their_beat_can_reach(problem):
         assert len(set(places.tolist())) == kept.sum(), "two columns in one place"
 
 
-@given(problems())
-def test_sums_wait_in_the_memory_that_was_asked_for(problem):
+def check_sums_wait(program):
     """Step by step, over three vectors: no sum is overwritten before it has been emitted, none is emitted too early."""
-    matrix, layout = problem
-    program = lane_program(matrix, layout)
-    lanes = layout.groups * layout.lanes
+    lanes = program.layout.groups * program.layout.lanes
     last = program.last.reshape(program.steps, lanes)
     finished, emitted = np.zeros(lanes, dtype=int), 0
     for _ in range(3):
         for step in range(program.steps):
             finished += last[step]
             assert (finished - emitted).max() <= max(1, program.partial_depth)
+            if program.partial_depth == 0:
+                assert (step in program.emits) == last[step].any(), "a sum leaves in the very step that ends it"
             if step in program.emits:
                 assert finished.min() > emitted
                 emitted += 1
         assert (finished == emitted).all()
+
+
+@given(problems())
+def test_sums_wait_in_the_memory_that_was_asked_for(problem):
+    check_sums_wait(lane_program(*problem))
+
+
+def schedule_of(program):
+    return LaneSchedule(program.steps, program.emits, program.slots, program.partial_depth)
+
+
+@given(problems(), st.floats(0, 0.5), st.integers(0, 1 << 32), st.floats(0, 1))
+def test_programs_within_another_schedule(problem, slack, seed, density):
+    """Another matrix has a program with the very same schedule, or is refused; the first one, and every one whose
+    weights are where the first one has some, is never refused."""
+    matrix, layout = problem
+    within = with_slack(lane_schedule(matrix, layout), layout, slack)
+    lane_of = lane_program(matrix, layout).lane_of
+    rng = np.random.default_rng(seed)
+    fewer = np.where(rng.random(matrix.shape) < density, matrix, 0)
+    other = np.where(rng.random(matrix.shape) < density, rng.integers(1, 8, matrix.shape), 0)
+    for one, lanes, may_fail in ((matrix, None, False), (fewer, lane_of, False), (other, None, True)):
+        try:
+            program = lane_program(one, layout, within, lanes)
+        except ProgramError:
+            # A bitmap may have no bit to spare for waiting.
+            assert may_fail or (layout.index_format == "bitmap" and lanes is not None)
+            continue
+        assert schedule_of(program) == within
+        np.testing.assert_array_equal(decode(program, matrix.shape[1]), one)
+        check_sums_wait(program)
+
+
+@pytest.mark.parametrize("index_format", ["csr", "relative"])
+@pytest.mark.parametrize("lanes", [2, 8])
+def test_a_twentieth_more_steps_is_room_for_other_masks(index_format, lanes):
+    """As many weights at other random positions fit into a schedule with 5 % slack, nearly always."""
+    layout = LaneLayout(lanes=lanes, index_format=index_format, index_bits=5 if index_format == "relative" else 0)
+    rng = np.random.default_rng(5)
+    within = with_slack(lane_schedule(_exactly(20_000, rng), layout), layout, 0.05)
+    fitting = 0
+    for _ in range(10):
+        try:
+            lane_program(_exactly(20_000, rng), layout, within)
+            fitting += 1
+        except ProgramError:
+            pass
+    assert fitting >= 9
+
+
+def _exactly(count, rng):
+    """256 x 800 with so many ones."""
+    matrix = np.zeros(256 * 800, dtype=np.int64)
+    matrix[rng.choice(matrix.size, count, replace=False)] = 1
+    return matrix.reshape(256, 800)
 
 
 @given(problems())

@@ -16,6 +16,7 @@ import hashlib
 import heapq
 from collections import OrderedDict
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -89,12 +90,37 @@ class LaneProgram:
 
 @dataclass(frozen=True)
 class LaneSchedule:
-    """What a program's mask alone decides; see `LaneProgram`."""
+    """What a program's mask alone decides, see `LaneProgram`; and what all programs share that one hardware can run."""
 
     steps: int
     emits: tuple[int, ...]
     slots: int
     partial_depth: int
+
+
+class ProgramError(ValueError):
+    """A matrix has no program within a schedule."""
+
+
+MOST_WAITING = 64
+"""Sums of a lane that a schedule with slack asks to keep: deeper memories are block RAM."""
+
+
+def with_slack(schedule: LaneSchedule, layout: LaneLayout, slack: float) -> LaneSchedule:
+    """A schedule with room for the programs of other matrices.
+
+    All row blocks leave `slack` of a vector's steps later, which lets rows grow at the cost of others, and twice as
+    many sums may wait. Slots are filled up to a power of two, which hardware has anyway; of a bitmap by the same share.
+
+    Args:
+        slack: share of the steps, from 0.
+    """
+    extra = ceil(slack * schedule.steps)
+    slots, depth = schedule.slots, schedule.partial_depth
+    slots = slots + ceil(slack * slots) if layout.index_format == "bitmap" else 1 << max(1, (slots - 1).bit_length())
+    if depth and extra:
+        depth = max(depth, min(2 * depth, MOST_WAITING))
+    return LaneSchedule(schedule.steps + extra, tuple(step + extra for step in schedule.emits), slots, depth)
 
 
 _schedules: OrderedDict[tuple[bytes, LaneLayout], LaneSchedule] = OrderedDict()
@@ -115,22 +141,29 @@ def lane_schedule(matrix: IntArray, layout: LaneLayout) -> LaneSchedule:
         _schedules.move_to_end(key)
     else:
         entries = _place(mask, layout)
-        _schedules[key] = LaneSchedule(entries.steps, entries.emits, entries.slots, entries.partial_depth(layout))
+        _schedules[key] = LaneSchedule(entries.steps, entries.emits, entries.slots, entries.partial_depth)
         if len(_schedules) > MOST_SCHEDULES:
             _schedules.popitem(last=False)
     return _schedules[key]
 
 
-def lane_program(matrix: IntArray, layout: LaneLayout) -> LaneProgram:
+def lane_program(
+    matrix: IntArray, layout: LaneLayout, within: LaneSchedule | None = None, lane_of: IntArray | None = None
+) -> LaneProgram:
     """Schedule a matrix.
 
     Args:
         matrix: (rows, columns) weights; groups * height divides the rows, in_lanes the columns.
         layout: how to spread it.
+        within: the program has this schedule; None: the fastest one.
+        lane_of: (groups, columns) which lane keeps an activation, -1 for none; None: dealt out for equal work.
+
+    Raises:
+        ProgramError: there is no such program.
     """
     rows, columns = matrix.shape
     groups, lanes, height = layout.groups, layout.lanes, layout.height
-    found = _place(matrix != 0, layout)
+    found = _place(matrix != 0, layout, within, lane_of)
     blocks, steps = rows // (groups * height), found.steps
     grouped = matrix.reshape(blocks, groups, height, columns).transpose(1, 0, 3, 2)  # group, block, column, row
 
@@ -148,6 +181,9 @@ def lane_program(matrix: IntArray, layout: LaneLayout) -> LaneProgram:
     bitmaps = np.zeros((blocks, groups * lanes, found.slots), dtype=np.int64)
     if layout.index_format == "bitmap":
         bitmaps[block, lane, slot] = 1
+        # A row block without a bit takes one step too.
+        waits = ~used & (found.counts[found.lane, found.block] > 1)
+        bitmaps[found.block[waits], found.lane[waits], found.slot[waits]] = 1
     else:
         indices[found.position, found.lane] = found.index
     shape = (groups, lanes)
@@ -161,7 +197,7 @@ def lane_program(matrix: IntArray, layout: LaneLayout) -> LaneProgram:
         found.lane_of,
         found.slot_of,
         found.emits,
-        found.partial_depth(layout),
+        found.partial_depth,
     )
 
 
@@ -171,12 +207,12 @@ class _Entries:
 
     Attributes:
         lane: of all groups.
-        column: of the matrix; -1: the lane has nothing in that row block.
+        column: of the matrix; -1: none, where the lane has nothing in a row block or waits.
         index: slot number or distance.
         ends: whether the entry ends its row block.
         position: step.
         lengths: steps of every lane.
-        finish: (lanes, row blocks) step in which a lane ends a row block.
+        counts: (lanes, row blocks) steps.
     """
 
     lane: IntArray
@@ -187,28 +223,38 @@ class _Entries:
     ends: npt.NDArray[np.bool_]
     position: IntArray
     lengths: IntArray
-    finish: IntArray
+    counts: IntArray
     emits: tuple[int, ...]
     steps: int
     slots: int
+    partial_depth: int
     lane_of: IntArray
     slot_of: IntArray
 
-    def partial_depth(self, layout: LaneLayout) -> int:
-        """See `LaneProgram`."""
-        alone = layout.groups * layout.lanes == 1
-        return 0 if alone else _partial_depth(self.finish, list(self.emits), self.steps)
 
-
-def _place(mask: npt.NDArray[np.bool_], layout: LaneLayout) -> _Entries:
-    """Deal the entries of a mask (rows, columns) out to lanes and steps."""
+def _place(
+    mask: npt.NDArray[np.bool_],
+    layout: LaneLayout,
+    within: LaneSchedule | None = None,
+    lane_of: IntArray | None = None,
+) -> _Entries:
+    """Deal the entries of a mask (rows, columns) out to lanes and steps; see `lane_program`."""
     rows, columns = mask.shape
     groups, lanes, height = layout.groups, layout.lanes, layout.height
     assert rows % (groups * height) == 0, (mask.shape, layout)
     assert columns % layout.in_lanes == 0, (mask.shape, layout)
     blocks = rows // (groups * height)
     masks = np.swapaxes(mask.reshape(blocks, groups, height, columns).any(axis=2), 0, 1)  # group, block, column
-    lane_of, slot_of = _deal(masks.sum(axis=1), layout)
+    if lane_of is None:
+        lane_of = _deal(masks.sum(axis=1), layout)
+    elif np.any(np.logical_and(masks.any(axis=1), lane_of < 0)):
+        raise ProgramError("a column has weights that no lane keeps the activations of")
+    slot_of = _slots(lane_of, lanes)
+    slots = int(slot_of.max(initial=0)) + 1
+    if within is not None:
+        if slots > within.slots:
+            raise ProgramError(f"a lane has to keep {slots} activations, and there is room for {within.slots}")
+        slots = within.slots
 
     group, block, column = np.nonzero(masks)
     lane, slot = group * lanes + lane_of[group, column], slot_of[group, column]
@@ -216,32 +262,113 @@ def _place(mask: npt.NDArray[np.bool_], layout: LaneLayout) -> _Entries:
     have = np.zeros((groups * lanes, blocks), dtype=bool)
     have[lane, block] = True
     empty_lane, empty_block = np.nonzero(~have)
-    lane, block = np.concatenate([lane, empty_lane]), np.concatenate([block, empty_block])
-    slot = np.concatenate([slot, np.zeros_like(empty_lane)])
-    column = np.concatenate([column, np.full_like(empty_lane, -1)])
-    order = np.lexsort((slot, block, lane))
-    lane, block, slot, column = lane[order], block[order], slot[order], column[order]
-
-    row = lane * blocks + block
-    first = np.diff(row, prepend=-1) != 0
-    ends = np.diff(row, append=-1) != 0
-    index, dummies = slot, np.zeros(len(slot), dtype=np.int64)
-    if layout.index_format == "relative":
-        before = np.where(first, -1, np.roll(slot, 1))
-        gap = slot - before - 1
-        dummies, index = gap >> layout.index_bits, gap & ((1 << layout.index_bits) - 1)
+    entries = _sorted((lane, block, slot, column), (empty_lane, empty_block, np.zeros_like(empty_lane)))
+    index, dummies = _indices(entries, layout)
+    counts = np.zeros(have.shape, dtype=np.int64)
+    np.add.at(counts, (entries[0], entries[1]), 1 + dummies)
+    if within is not None:
+        waits = _waits(counts, within)
+        entries = _sorted(entries, _fillers(entries, waits, layout, slots))
+        index, dummies = _indices(entries, layout)
+        counts += waits
+    lane, block, slot, column = entries
+    finish = counts.cumsum(axis=1) - 1
+    emits = within.emits if within else tuple(_emissions(finish.max(axis=0)))
+    steps = within.steps if within else emits[-1] + 1
+    alone = groups * lanes == 1
+    depth = within.partial_depth if within else 0 if alone else _partial_depth(finish, list(emits), steps)
 
     # Position of each entry among its lane's steps, behind its own dummies.
-    lengths = np.bincount(lane, weights=1 + dummies, minlength=groups * lanes).astype(np.int64)
+    ends = np.diff(lane * blocks + block, append=-1) != 0
+    lengths = counts.sum(axis=1)
     ends_at = np.cumsum(1 + dummies) - 1
     position = ends_at - np.repeat(np.cumsum(lengths) - lengths, np.bincount(lane, minlength=groups * lanes))
-    finish = position[ends].reshape(groups * lanes, blocks)
-    emits = _emissions(finish.max(axis=0))
-    steps = max(int(lengths.max()), emits[-1] + 1)
-    slots = int(slot_of.max(initial=0)) + 1
     return _Entries(
-        lane, block, slot, column, index, ends, position, lengths, finish, tuple(emits), steps, slots, lane_of, slot_of
+        lane,
+        block,
+        slot,
+        column,
+        index,
+        ends,
+        position,
+        lengths,
+        counts,
+        emits,
+        steps,
+        slots,
+        depth,
+        lane_of,
+        slot_of,
     )
+
+
+_Places = tuple[IntArray, IntArray, IntArray, IntArray]
+"""Lane, row block, slot and column (-1: none) of entries."""
+
+
+def _sorted(entries: _Places, more: tuple[IntArray, IntArray, IntArray]) -> _Places:
+    """Entries and others without a column, by lane, row block and slot."""
+    columns = (*more, np.full_like(more[0], -1))
+    lane, block, slot, column = (np.concatenate(pair) for pair in zip(entries, columns, strict=True))
+    order = np.lexsort((slot, block, lane))
+    return lane[order], block[order], slot[order], column[order]
+
+
+def _indices(entries: _Places, layout: LaneLayout) -> tuple[IntArray, IntArray]:
+    """Index of every sorted entry, and the dummies in front of it."""
+    lane, block, slot, column = entries
+    if layout.index_format != "relative":
+        return np.where(column < 0, 0, slot), np.zeros(len(slot), dtype=np.int64)
+    first = (np.diff(lane, prepend=-1) != 0) | (np.diff(block, prepend=-1) != 0)
+    gap = np.where(column < 0, 0, slot - np.where(first, -1, np.roll(slot, 1)) - 1)
+    return gap & ((1 << layout.index_bits) - 1), gap >> layout.index_bits
+
+
+def _waits(counts: IntArray, within: LaneSchedule) -> IntArray:
+    """Steps in which a lane has to wait before it may end a row block, (lanes, row blocks).
+
+    The sum of row block b may be written one step after that of b - partial_depth has been emitted, be it in the vector
+    before, and not after the step that emits it.
+
+    Args:
+        counts: (lanes, row blocks) steps that it needs.
+
+    Raises:
+        ProgramError: a row block comes too late.
+    """
+    blocks, depth = counts.shape[1], within.partial_depth
+    waits = np.zeros_like(counts)
+    finish = np.full(len(counts), -1, dtype=np.int64)
+    for block, exit_ in enumerate(within.emits):
+        finish = finish + counts[:, block]
+        vector, earlier = divmod(block - depth, blocks)
+        least = within.emits[earlier] + vector * within.steps + (depth > 0)
+        waits[:, block] = np.maximum(0, least - finish)
+        finish = finish + waits[:, block]
+        late = int(finish.max()) - exit_
+        if late > 0:
+            raise ProgramError(f"row block {block + 1} of {blocks} takes {late} steps more than the schedule has")
+    return waits
+
+
+def _fillers(entries: _Places, waits: IntArray, layout: LaneLayout, slots: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Lane, row block and slot of entries that wait: behind the others, or, of a bitmap, in slots without an entry."""
+    lane, block = np.nonzero(waits)
+    count = waits[lane, block]
+    places = np.repeat(lane, count), np.repeat(block, count)
+    if layout.index_format != "bitmap":
+        return *places, np.full(int(count.sum()), slots, dtype=np.int64)
+    taken = np.zeros((*waits.shape, slots), dtype=bool)
+    taken[entries[:3]] = True
+    found = [np.zeros(0, dtype=np.int64)]
+    for one, other, needed in zip(lane.tolist(), block.tolist(), count.tolist(), strict=True):
+        free = np.flatnonzero(~taken[one, other])[:needed]
+        if len(free) < needed:
+            raise ProgramError(
+                f"a lane has to wait in row block {other + 1}, and no bit of its bitmap is left for that"
+            )
+        found.append(free)
+    return *places, np.concatenate(found)
 
 
 def decode(program: LaneProgram, columns: int) -> IntArray:
@@ -296,19 +423,18 @@ def _walk(
     return found
 
 
-def _deal(loads: IntArray, layout: LaneLayout) -> tuple[IntArray, IntArray]:
+def _deal(loads: IntArray, layout: LaneLayout) -> IntArray:
     """Columns to lanes, the heaviest first to the lane that has least (Graham's LPT rule), by position of arrival.
 
     Args:
         loads: (groups, columns) entries of a column.
 
     Returns:
-        lane and slot of every column (groups, columns).
+        lane of every column (groups, columns), -1: nobody in the group reads it.
     """
     groups, columns = loads.shape
     share = layout.lanes // layout.in_lanes
     lane_of = np.full(loads.shape, -1, dtype=np.int64)
-    slot_of = np.zeros(loads.shape, dtype=np.int64)
     for group in range(groups):
         for position in range(layout.in_lanes):
             mine = np.arange(position, columns, layout.in_lanes)
@@ -321,12 +447,18 @@ def _deal(loads: IntArray, layout: LaneLayout) -> tuple[IntArray, IntArray]:
                 load, count, lane = heap[0]
                 lane_of[group, column] = lane
                 heapq.heapreplace(heap, (load + int(loads[group, column]), count + 1, lane))
-        # Slots in the order of the columns.
-        order = np.argsort(lane_of[group], kind="stable")
-        counts = np.bincount(lane_of[group] + 1, minlength=layout.lanes + 1)
-        slot_of[group, order] = np.arange(columns) - np.repeat(np.cumsum(counts) - counts, counts)
-        slot_of[group, lane_of[group] < 0] = 0
-    return lane_of, slot_of
+    return lane_of
+
+
+def _slots(lane_of: IntArray, lanes: int) -> IntArray:
+    """Slot of every column (groups, columns), in the order of the columns."""
+    slot_of = np.zeros(lane_of.shape, dtype=np.int64)
+    for group, mine in enumerate(lane_of):
+        order = np.argsort(mine, kind="stable")
+        counts = np.bincount(mine + 1, minlength=lanes + 1)
+        slot_of[group, order] = np.arange(len(mine)) - np.repeat(np.cumsum(counts) - counts, counts)
+        slot_of[group, mine < 0] = 0
+    return slot_of
 
 
 def _emissions(ready: IntArray) -> list[int]:

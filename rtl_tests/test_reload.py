@@ -71,7 +71,8 @@ def _cases(values):
         cases.append((block, contents))
     for index, layout in enumerate(LAYOUTS):
         mask = values.random((8, 12)) < 0.3
-        contents = [{"matrix": mask * values.integers(1, 8, mask.shape)} for _ in range(2)]
+        # The other matrix has its weights elsewhere, as many in a row.
+        contents = [{"matrix": np.roll(mask, shift, axis=1) * values.integers(1, 8, mask.shape)} for shift in (0, 3)]
         block = CsrPE.of(
             contents[0]["matrix"],
             layout,
@@ -81,7 +82,7 @@ def _cases(values):
             weight_bits=4,
             acc_bits=16,
             weight_block_ram=index == 0,
-            reloadable=True,
+            slack=0.2,
         )
         cases.append((block, contents))
     return cases

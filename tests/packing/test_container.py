@@ -102,7 +102,7 @@ def forged(index: int, **changes: int) -> bytes:
 def checked(data: bytearray) -> bytes:
     """With the checksum of header and table corrected."""
     header = HEADER.unpack(bytes(data), 0)
-    end = HEADER.size + ENTRY.size * header["sections"] + header["strings"]
+    end = HEADER.size + ENTRY.size * header["sections"] + header["strings"] + header["interface"]
     crc = zlib.crc32(bytes(data[: HEADER.size - 4]) + bytes(data[HEADER.size : end]))
     data[HEADER.size - 4 : HEADER.size] = struct.pack("<I", crc)
     return bytes(data)

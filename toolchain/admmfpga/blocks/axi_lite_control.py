@@ -13,6 +13,10 @@ def terms() -> Terms:
     return Terms(lut={"whole": 1}, ff={"whole": 1})
 
 
-def resources() -> Resources:
+LOADING = Resources(lut=107, ff=135)
+"""What the registers of weight loading add, by Yosys synthesis (xc7)."""
+
+
+def resources(*, reloadable: bool = False) -> Resources:
     """Modelled resources."""
-    return Resources(**costs(STEM, terms()))
+    return Resources(**costs(STEM, terms())) + (LOADING if reloadable else Resources())

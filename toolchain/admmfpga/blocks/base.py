@@ -482,6 +482,46 @@ def ram_resources(
     return Resources(lut=lut, ff=width if registered else 0)
 
 
+LOADER_LUT = 9
+"""Counters and comparisons of a `loader`, the median of Yosys synthesis; its FFs are counted."""
+
+
+def weight_memory_resources(
+    depth: int,
+    width: int,
+    *,
+    block_ram: bool,
+    reloadable: bool,
+    registered: bool = True,
+    contents: Memory | None = None,
+) -> Resources:
+    """A memory of weights: a ROM, or a RAM with its loader.
+
+    Args:
+        registered: the output register is made of FFs, not part of a DSP block (block RAM has its own).
+        contents: what a ROM holds, if it is known; a RAM holds anything.
+    """
+    if not reloadable:
+        return rom_resources(depth, width, block_ram=block_ram, registered=registered, contents=contents)
+    return loader_resources(depth, width) + loaded_resources(depth, width, block_ram=block_ram, registered=registered)
+
+
+def loader_resources(depth: int, width: int) -> Resources:
+    """A place in the load chain: the link, a word being put together, address, part of the word, write and open."""
+    size = -(-width // 8)
+    return Resources(lut=LOADER_LUT, ff=11 + 8 * size + max(1, clog2(depth)) + max(1, clog2(size)) + 2)
+
+
+def loaded_resources(depth: int, width: int, *, block_ram: bool, registered: bool = True) -> Resources:
+    """The RAM behind a loader; of any depth also in LUTs."""
+    if block_ram or depth <= LUTRAM_DEPTH:
+        return ram_resources(max(2, depth), width, block_ram=block_ram, registered=registered)
+    banks = -(-depth // LUTRAM_DEPTH)
+    bank = ram_resources(LUTRAM_DEPTH, width, block_ram=False, registered=False)
+    # A LUT joins four banks of a bit, and a bank has its write enable.
+    return bank * banks + Resources(lut=width * -(-banks // 4) + banks, ff=width if registered else 0)
+
+
 def bram18(depth: int, width: int, *, written: bool = True) -> int:
     """RAMB18 or EBR of a memory, by the rule of the family's synthesis."""
     return built(depth, width, family().block_rams, written=written).halves

@@ -9,7 +9,8 @@ The program is the compile-time schedule of `packing/lanes.py`; it is data, in m
 Two sequences of steps run side by side: loading pops a beat a step and fills one of two banks; computing takes a full
 bank in its first step of a vector and gives it back in its last.
 
-contents: "matrix" (rows, columns), columns in the order in which the stream brings the activations.
+contents: "matrix" (rows, columns), columns in the order in which the stream brings the activations; optionally "lanes"
+(groups, columns), which lane keeps an activation.
 """
 
 from __future__ import annotations
@@ -31,16 +32,27 @@ from admmfpga.blocks.base import (
     Schedule,
     clog2,
     counter_terms,
+    loaded_resources,
+    loader_resources,
     ram_resources,
     rom_resources,
     tree_chains,
+    weight_memory_resources,
 )
 from admmfpga.blocks.calibration import Terms
 from admmfpga.blocks.families import family
 from admmfpga.blocks.matrix_unit import MatrixUnit
 from admmfpga.network import IntArray
 from admmfpga.packing import Memory
-from admmfpga.packing.lanes import INDEX_FORMATS, LaneLayout, LaneProgram, lane_program, lane_schedule
+from admmfpga.packing.lanes import (
+    INDEX_FORMATS,
+    LaneLayout,
+    LaneProgram,
+    LaneSchedule,
+    lane_program,
+    lane_schedule,
+    with_slack,
+)
 
 BANKS = 2
 """Vectors that are kept: the one that is worked on and the one that arrives."""
@@ -83,10 +95,16 @@ class CsrPE(MatrixUnit):
         use_dsp: bool = True,
         weight_block_ram: bool = True,
         out_depth: int = 2,
-        reloadable: bool = False,
+        slack: float | None = None,
     ) -> CsrPE:
-        """The block whose schedule is that of a matrix."""
+        """The block whose schedule is that of a matrix.
+
+        Args:
+            slack: its programs can be exchanged, and it has that share of steps to spare; None: the matrix is constant.
+        """
         schedule = lane_schedule(matrix, layout)
+        if slack is not None:
+            schedule = with_slack(schedule, layout, slack)
         return cls(
             rows=matrix.shape[0],
             columns=matrix.shape[1],
@@ -103,7 +121,7 @@ class CsrPE(MatrixUnit):
             use_dsp=use_dsp,
             weight_block_ram=weight_block_ram,
             out_depth=out_depth,
-            reloadable=reloadable,
+            reloadable=slack is not None,
         )
 
     @property
@@ -210,9 +228,7 @@ class CsrPE(MatrixUnit):
         return self.layout.groups * self.simd
 
     def memories(self, name: str, layer: str, contents: Contents) -> dict[str, Memory]:
-        program = lane_program(contents["matrix"], self.layout)
-        found = (program.steps, program.emits, program.slots, program.partial_depth)
-        assert found == (self.steps, self.emits, self.slots, self.partial_depth), "the schedule is another matrix'"
+        program = self.program(contents)
         format_ = self.layout.index_format
         emits = np.zeros((self.steps, 1), dtype=np.int64)
         emits[list(self.emits)] = 1
@@ -233,6 +249,22 @@ class CsrPE(MatrixUnit):
             entries = program.last + 2 * program.indices
             images["INDICES"] = memory("indices", entries.reshape(self.steps, -1), self.index_bits + 1)
         return images
+
+    @property
+    def lane_schedule(self) -> LaneSchedule:
+        return LaneSchedule(self.steps, self.emits, self.slots, self.partial_depth)
+
+    def program(self, contents: Contents) -> LaneProgram:
+        """The program that multiplies with a matrix.
+
+        Raises:
+            ProgramError: the block can be reloaded, but not with this matrix.
+        """
+        within = self.lane_schedule if self.reloadable else None
+        program = lane_program(contents["matrix"], self.layout, within, contents.get("lanes"))
+        found = LaneSchedule(program.steps, program.emits, program.slots, program.partial_depth)
+        assert found == self.lane_schedule, "the schedule is another matrix'"
+        return program
 
     @staticmethod
     def block_ram_parameter(memory: str) -> str:
@@ -304,21 +336,29 @@ class CsrPE(MatrixUnit):
 
     def part_resources(self, memories: Mapping[str, Memory] = NO_MEMORIES) -> Resources:
         entry = self.lanes * (self.index_bits + 1)
-        total = rom_resources(
-            self.steps,
-            self.multipliers * self.weight_bits,
-            block_ram=self.weight_block_ram,
-            contents=memories.get("WEIGHTS"),
+        again, in_block = self.reloadable, self.weight_block_ram
+        weights = self.multipliers * self.weight_bits
+        total = weight_memory_resources(
+            self.steps, weights, block_ram=in_block, reloadable=again, contents=memories.get("WEIGHTS")
         )
-        if self.layout.index_format == "bitmap":
+        if self.layout.index_format == "bitmap" and again:
+            # One loader for memories of each lane's own.
+            total += loader_resources(self.row_blocks, self.lanes * self.slots)
+            total += loaded_resources(self.row_blocks, self.slots, block_ram=False) * self.lanes
+        elif self.layout.index_format == "bitmap":
             total += rom_resources(self.row_blocks, self.lanes * self.slots, block_ram=False)
         else:
             indices = memories.get("INDICES")
-            total += rom_resources(self.steps, entry, block_ram=self.weight_block_ram, contents=indices)
+            total += weight_memory_resources(self.steps, entry, block_ram=in_block, reloadable=again, contents=indices)
         total += rom_resources(self.steps, 1, block_ram=False)
         writes = self.layout.groups * self.layout.in_lanes * self.write_bits
-        places = memories.get("WRITES")
-        total += rom_resources(self.vector_beats, writes, block_ram=self.writes_in_block_ram, contents=places)
+        total += weight_memory_resources(
+            self.vector_beats,
+            writes,
+            block_ram=self.writes_in_block_ram,
+            reloadable=again,
+            contents=memories.get("WRITES"),
+        )
         bank = ram_resources(self.bank_depth, self.in_bits, block_ram=self.bank_depth > LUTRAM_DEPTH)
         total += bank * self.lanes
         if self.partial_depth > 1:

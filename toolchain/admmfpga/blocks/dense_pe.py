@@ -27,8 +27,8 @@ from admmfpga.blocks.base import (
     counter_terms,
     every,
     ram_resources,
-    rom_resources,
     tree_chains,
+    weight_memory_resources,
 )
 from admmfpga.blocks.calibration import Terms
 from admmfpga.blocks.families import family
@@ -183,11 +183,12 @@ class DensePE(MatrixUnit):
     def part_resources(self, memories: Mapping[str, Memory] = NO_MEMORIES) -> Resources:
         multipliers, width = self.pe * self.simd, self.source.width
         dsp = self.multipliers_in_dsp
-        total = rom_resources(
+        total = weight_memory_resources(
             self.weight_depth,
             multipliers * self.weight_bits,
             block_ram=self.weights_in_block_ram,
             contents=memories.get("WEIGHTS"),
+            reloadable=self.reloadable,
         )
         if dsp:
             total += Resources(dsp=multipliers)

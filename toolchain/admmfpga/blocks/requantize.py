@@ -20,7 +20,7 @@ from admmfpga.blocks.base import (
     counter_terms,
     dsp_pieces,
     every,
-    rom_resources,
+    weight_memory_resources,
 )
 from admmfpga.blocks.calibration import Terms
 from admmfpga.blocks.families import family
@@ -122,7 +122,8 @@ class Requantize(Block):
         # What is left of the product, rounded up.
         quotient = max(1, self.sum_bits + self.multiplier_bits - self.shift) + 1
         outside = lanes * (not self.sum_in_dsp)
-        in_luts = 1 < self.groups <= LUTRAM_DEPTH
+        stored = self.groups > 1 or self.reloadable
+        in_luts = stored and self.groups <= LUTRAM_DEPTH
         gated = lanes * self.sum_bits * (pieces == 0)
         # A part's low bits wait for the others.
         joined = lanes * 17 * max(0, pieces - 1)
@@ -139,8 +140,8 @@ class Requantize(Block):
                 "code_bits": lanes * self.out_bits,
                 "zero_point_bits": lanes * quotient * (self.zero_point != 0),
                 # Accumulator + bias, unless in the DSP block; a constant bias takes inverters only.
-                "sum_bits": outside * self.sum_bits * (self.groups > 1),
-                "constant_sum_bits": outside * self.sum_bits * (self.groups == 1),
+                "sum_bits": outside * self.sum_bits * stored,
+                "constant_sum_bits": outside * self.sum_bits * (not stored),
                 # Without a multiplication: the sum or zero.
                 "gate_bits": gated,
                 # Adders between the parts of a multiplication.
@@ -168,14 +169,15 @@ class Requantize(Block):
 
     def part_resources(self, memories: Mapping[str, Memory] = NO_MEMORIES) -> Resources:
         in_a, in_b = self.pieces
-        rom = rom_resources(
+        memory = weight_memory_resources(
             self.groups,
             self.lanes * self.lane_bits,
             block_ram=self.parameters_in_block_ram,
+            reloadable=self.reloadable,
             registered=False,
             contents=memories.get("PARAMETERS"),
         )
-        return rom + Resources(dsp=self.lanes * in_a * in_b)
+        return memory + Resources(dsp=self.lanes * in_a * in_b)
 
     def rtl_parameters(self) -> dict[str, int | str]:
         return {

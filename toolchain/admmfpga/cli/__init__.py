@@ -14,7 +14,19 @@ import click
 from admmfpga import __version__
 from admmfpga.errors import ToolError, UserError
 
-SUBCOMMANDS = ("boards", "build", "check", "compare", "compile", "compress", "explore", "simulate", "sweep", "synth")
+SUBCOMMANDS = (
+    "boards",
+    "build",
+    "check",
+    "compare",
+    "compile",
+    "compress",
+    "explore",
+    "simulate",
+    "sweep",
+    "synth",
+    "weights",
+)
 """Modules of this package, each with a click command `command`; loaded when asked for, since some import much."""
 
 

@@ -13,6 +13,14 @@ from admmfpga.cli.progress import Steps
 
 @click.command("compile")
 @options.compiling
+@click.option("--reloadable", is_flag=True, help="Weights can be replaced at run time, see `admmfpga weights`.")
+@click.option(
+    "--reload-slack",
+    type=click.FloatRange(0, 100),
+    default=5.0,
+    show_default=True,
+    help="With --reloadable: per cent of steps that index-decoding PEs have to spare for other masks.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Build folder; default is build/<model>.")
 @click.option("--force", is_flag=True, help="Replace the folder even if something else than a build is in it.")
 def command(
@@ -24,6 +32,8 @@ def command(
     pe: tuple[str, ...],
     architecture: str,
     as_json: bool,
+    reloadable: bool,
+    reload_slack: float,
     output: Path | None,
     force: bool,
 ) -> None:
@@ -38,6 +48,7 @@ def command(
       admmfpga compile model.onnx --board pynq --calibration images.npz
       admmfpga compile pruned.onnx --board pynq --pe csr --pe conv1=dense
       admmfpga compile resnet50.onnx --board pynq --architecture engine
+      admmfpga compile pruned.onnx --board pynq --reloadable
       admmfpga compile model.onnx --board zcu104 --clock 250 --target-fps 10000 -o build/fast
     """
     from admmfpga.engine.build import compile_any, write_any
@@ -55,6 +66,7 @@ def command(
             target_fps=target_fps,
             pe=options.pe_kinds(pe),
             architecture=architecture,
+            reload_slack=reload_slack / 100 if reloadable else None,
             progress=steps,
         )
         folder = output or Path("build") / compiled.imported.network.name

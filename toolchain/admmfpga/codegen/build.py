@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from admmfpga.errors import UserError
 from admmfpga.frontend import Import, load
 from admmfpga.manifest import write_manifest
 from admmfpga.mapping import KINDS, Design, map_network
-from admmfpga.network import Network, weighted
+from admmfpga.network import Network, weighted, with_budgets
 from admmfpga.report import make_report
 
 Progress = Callable[..., None]
@@ -50,6 +50,7 @@ def compile_model(
     clock_mhz: float | None = None,
     target_fps: float | None = None,
     pe: Mapping[str, str] | None = None,
+    reload_slack: float | None = None,
     progress: Progress = lambda *_: None,
 ) -> Compiled:
     """Import a model and map it onto a board.
@@ -61,6 +62,8 @@ def compile_model(
         clock_mhz: of the accelerator; the board's default if None.
         target_fps: frames per second to reach with the least resources; None for as fast as fits.
         pe: kind of PE by layer name, "" standing for all others; layers that are not named take what is cheapest.
+        reload_slack: weights can be loaded at run time, and programs of non-zero weights have that share of steps to
+            spare; None: weights are constants.
 
     Raises:
         UserError: bad file, unsupported operators, unknown board, design that does not fit.
@@ -68,6 +71,8 @@ def compile_model(
     board = load_board(board_name)
     clock = board.clock_mhz if clock_mhz is None else clock_mhz
     imported = load(path, calibration=calibration)
+    if reload_slack is not None:
+        imported = replace(imported, network=with_budgets(imported.network, reload_slack))
     return map_import(imported, board, clock, target_fps=target_fps, pe=pe, progress=progress)
 
 
@@ -153,7 +158,13 @@ def describe_design(compiled: Compiled) -> dict[str, Any]:
         "formats": [asdict(form) for form in design.formats],
         "depths": design.depths,
         "timing": asdict(design.timing),
+        "reload_slack": reload_slack(design.network),
     }
+
+
+def reload_slack(network: Network) -> float | None:
+    """The slack that `compile_model` was given."""
+    return next((budget.slack for budget in network.budgets.values()), None)
 
 
 def _json(value: Any) -> str:

@@ -13,8 +13,9 @@ from admmfpga.codegen.hls import render_hls
 from admmfpga.codegen.rtl import compile_order, render_rtl
 from admmfpga.codegen.vectors import render_vectors
 from admmfpga.codegen.vivado import render_vivado
+from admmfpga.codegen.weights import render_container
 from admmfpga.mapping import Design
-from admmfpga.packing import to_coe, to_mem, to_mif, write_container
+from admmfpga.packing import to_coe, to_mem, to_mif
 
 CONTAINER = "memory/weights.admm"
 """The binary container inside a build folder."""
@@ -23,9 +24,9 @@ CONTAINER = "memory/weights.admm"
 def render_design(design: Design, board: Board, clock_mhz: float, model_sha256: str) -> dict[str, str | bytes]:
     """What follows from the design alone: memory images, HLS C++, RTL, vectors, driver and Vivado project."""
     environment = make_environment()
-    memories = [memory for stage in design.stages for memory in stage.memories.values()]
+    memories = design.memories()
     axis_in, axis_out = design.formats
-    files: dict[str, str | bytes] = {CONTAINER: write_container(memories, model_sha256)}
+    files: dict[str, str | bytes] = {CONTAINER: render_container(design, model_sha256)}
     for memory in memories:
         files[f"memory/{memory.name}.mem"] = to_mem(memory)
         files[f"memory/{memory.name}.coe"] = to_coe(memory)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from admmfpga.engine.timing import EngineTiming, time_program
 from admmfpga.errors import UserError
 from admmfpga.frontend import Import, load
 from admmfpga.manifest import write_manifest
-from admmfpga.network import Network, compact, weighted
+from admmfpga.network import Network, compact, weighted, with_budgets
 from admmfpga.network.ranges import weight_type
 
 Progress = Callable[..., None]
@@ -63,6 +63,7 @@ def compile_any(
     clock_mhz: float | None = None,
     target_fps: float | None = None,
     pe: Mapping[str, str] | None = None,
+    reload_slack: float | None = None,
     progress: Progress = lambda *_: None,
 ) -> Compiled | EngineCompiled:
     """Import a model and put it on a board: one array a layer, or the shared engine where that does not fit.
@@ -78,6 +79,13 @@ def compile_any(
     if architecture == "engine" and pe:
         raise UserError("the shared engine has one PE array for all layers", "leave --pe out")
     imported = load(path, calibration=calibration)
+    if reload_slack is not None:
+        if architecture == "engine":
+            raise UserError(
+                "the shared engine's weights are in memory, not in the accelerator", "leave --reloadable out"
+            )
+        architecture = "dataflow"
+        imported = replace(imported, network=with_budgets(imported.network, reload_slack))
     if architecture == "engine":
         return compile_engine(imported, board, clock, "asked for", target_fps=target_fps, progress=progress)
     too_large = weights_beyond(imported.network, board) if architecture == "auto" and not pe else ""

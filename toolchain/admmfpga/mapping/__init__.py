@@ -74,7 +74,7 @@ def map_network(
         node.name: candidates_by_kind(network, node, _kinds(node, kinds), made) for node in hardware_nodes(network)
     }
     layers = {name: pareto([one for options in by.values() for one in options]) for name, by in found.items()}
-    fixed = wrapper_resources() + (beside or Resources())
+    fixed = wrapper_resources(reloadable=bool(network.budgets)) + (beside or Resources())
     # The output is as wide as needed up to 64 bits.
     bounds = stream_bounds(network, axis_formats(network, 1), port)
     least = max(bound.interval for bound in bounds)
@@ -126,10 +126,10 @@ def _kinds(node: Node, kinds: Mapping[str, Collection[str]] | Collection[str]) -
     return kinds.get(node.name, KINDS) if isinstance(kinds, Mapping) else kinds
 
 
-def wrapper_resources() -> Resources:
+def wrapper_resources(*, reloadable: bool = False) -> Resources:
     """Used besides the layers: control, and an allowance for the AXI wrappers with their FIFOs and converters, a few
     hundred LUTs whatever is chosen."""
-    return axi_lite_control.resources() + Resources(lut=400, ff=400)
+    return axi_lite_control.resources(reloadable=reloadable) + Resources(lut=400, ff=400)
 
 
 def build_design(network: Network, foldings: dict[str, Folding], original: Network | None = None) -> Design:

@@ -15,7 +15,16 @@ from admmfpga.mapping.folding import Candidate, Folding, divisors, pareto
 from admmfpga.mapping.gather import PADDING, Gather, KeptColumns, kept_columns
 from admmfpga.mapping.part import Part, converters, elements_of, may_threshold, window_of
 from admmfpga.mapping.parts import is_pointwise, parts
-from admmfpga.mapping.units import KINDS, is_binary, is_sparse, is_tiny, layouts, least_steps, other_indices
+from admmfpga.mapping.units import (
+    KINDS,
+    RELOADABLE_KINDS,
+    is_binary,
+    is_sparse,
+    is_tiny,
+    layouts,
+    least_steps,
+    other_indices,
+)
 from admmfpga.network import Conv, Dense, Network, Node, requantization_of
 from admmfpga.packing import LaneLayout
 
@@ -111,6 +120,14 @@ def candidates_by_kind(
 
     if not isinstance(node, Conv | Dense) or (isinstance(node, Conv) and node.depthwise):
         return {"": once("", lambda: _other_candidates(network, node))}
+    if network.budgets:
+        kinds = [kind for kind in kinds if kind in RELOADABLE_KINDS]
+        if not kinds:
+            raise UserError(
+                f"the PE chosen for {node.name} is none whose weights can be exchanged",
+                f"take one of {', '.join(RELOADABLE_KINDS)}, or compile without --reloadable",
+                node=node.name,
+            )
     found = {}
     if "dense" in kinds:
         found["dense"] = once("dense", lambda: _dense_candidates(network, node))
@@ -141,7 +158,7 @@ def _other_candidates(network: Network, node: Node) -> list[Candidate]:
     return [
         _candidate(network, node, replace(folding, thresholds=thresholds))
         for folding in foldings(network, node)
-        for thresholds in _outputs(node)
+        for thresholds in _outputs(network, node)
     ]
 
 
@@ -156,7 +173,7 @@ def _dense_candidates(network: Network, node: Conv | Dense, kind: str = "dense")
     kept = kept_columns(node)
     windows: dict[tuple[int, int], Window] = {}
     first = next(iter(foldings(network, node)))
-    for thresholds in _outputs(node):
+    for thresholds in _outputs(network, node):
         # Parameters that do not change with the folding (worst-case widths) are computed once.
         base = parts(network, node, replace(first, kind=kind, thresholds=thresholds))
         if kept:
@@ -173,10 +190,10 @@ def _dense_candidates(network: Network, node: Conv | Dense, kind: str = "dense")
     return found
 
 
-def _outputs(node: Node) -> tuple[bool, ...]:
-    """Values of `Folding.thresholds`."""
+def _outputs(network: Network, node: Node) -> tuple[bool, ...]:
+    """Values of `Folding.thresholds`; where scales may be exchanged they are multiplied with."""
     rule = requantization_of(node)
-    return (False, True) if rule is not None and may_threshold(rule) else (False,)
+    return (False, True) if rule is not None and may_threshold(rule) and not network.budgets else (False,)
 
 
 def sparse_candidates(network: Network, node: Conv | Dense, interval: int | None = None) -> list[Candidate]:
@@ -223,7 +240,7 @@ def layout_candidates(network: Network, node: Conv | Dense, layout: LaneLayout) 
         channels = fast[0] if fast else able[-1]
     folding = Folding(pe=layout.groups * layout.height, simd=layout.lanes, channels=channels, kind="csr", layout=layout)
     found = []
-    for thresholds in _outputs(node):
+    for thresholds in _outputs(network, node):
         folding = replace(folding, thresholds=thresholds)
         base = parts(network, node, folding)
         for use_dsp, block_ram in product((True, False), (True, False)):
@@ -255,7 +272,8 @@ def unrolled_candidates(network: Network, node: Conv | Dense) -> list[Candidate]
         for pe in divisors(len(node.weights)):
             folding = Folding(pe, columns, channels, use_dsp=False, weight_block_ram=False, kind="unrolled")
             found += [
-                _candidate(network, node, replace(folding, thresholds=thresholds)) for thresholds in _outputs(node)
+                _candidate(network, node, replace(folding, thresholds=thresholds))
+                for thresholds in _outputs(network, node)
             ]
     return found
 

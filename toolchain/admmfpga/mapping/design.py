@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,8 @@ class Stage:
     @cached_property
     def memories(self) -> dict[str, Memory]:
         """Memory images by the RTL parameter that takes the file's name."""
-        return self.block.memories(self.name, self.layer, self.contents)
+        found = self.block.memories(self.name, self.layer, self.contents)
+        return found if self.block.reloadable else {k: replace(m, constant=True) for k, m in found.items()}
 
     def resources(self) -> Resources:
         """Of the block with these contents, which stay as they are unless it can be loaded."""
@@ -120,7 +121,6 @@ class Design:
         timing: of the whole pipeline.
         foldings: by layer name.
         formats: TDATA layout of input and output.
-        reloadable: weights can be loaded at run time.
         choices: why the layers got their PEs, by layer name; empty where the design was made from given foldings.
         search: how the foldings were found; None where they were given.
     """
@@ -132,7 +132,6 @@ class Design:
     timing: Timing
     foldings: dict[str, Folding]
     formats: tuple[AxisFormat, AxisFormat]
-    reloadable: bool = False
     choices: dict[str, PeChoice] = field(default_factory=dict)
     search: Search | None = None
 
@@ -173,8 +172,13 @@ class Design:
         """The stages of one layer, in order."""
         return (stage for stage in self.stages if stage.layer == layer)
 
+    @property
+    def reloadable(self) -> bool:
+        """Whether weights can be loaded at run time."""
+        return bool(self.network.budgets)
+
     def memories(self) -> list[Memory]:
-        """All memory images, in the order of the load chain."""
+        """All memory images; those that are not constant in the order of the load chain."""
         return [memory for stage in self.stages for memory in stage.memories.values()]
 
     def resources(self) -> Resources:

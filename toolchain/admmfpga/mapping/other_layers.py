@@ -35,7 +35,8 @@ def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
         case Rescale():
             low = np.full(source.channels, source.dtype.min)
             high = np.full(source.channels, source.dtype.max)
-            return [output_part(node.requantization, source.dtype, low, high, folding, source.elements)]
+            budget = network.budgets.get(node.name)
+            return [output_part(node.requantization, source.dtype, low, high, folding, source.elements, budget)]
     raise AssertionError(f"no hardware for {node.op}")
 
 

@@ -7,7 +7,7 @@ from math import lcm
 
 from admmfpga.blocks import Block, Port, Requantize, Threshold, WidthConverter, Window
 from admmfpga.mapping.folding import Folding
-from admmfpga.network import IntArray, IntType, Requantization, Tensor
+from admmfpga.network import Budget, IntArray, IntType, Requantization, Tensor
 from admmfpga.network.graph import window_extent
 from admmfpga.network.ranges import sum_type
 
@@ -74,7 +74,13 @@ def may_threshold(rule: Requantization) -> bool:
 
 
 def output_part(
-    rule: Requantization, source: IntType, low: IntArray, high: IntArray, folding: Folding, elements: int
+    rule: Requantization,
+    source: IntType,
+    low: IntArray,
+    high: IntArray,
+    folding: Folding,
+    elements: int,
+    budget: Budget | None = None,
 ) -> Part:
     """From accumulators to codes.
 
@@ -82,9 +88,11 @@ def output_part(
         source: type of the accumulators.
         low, high: (C,) their range.
         elements: of a frame.
+        budget: parameters may be exchanged within it; None: they are constants.
     """
     if not folding.thresholds:
-        return _requantize(rule, source, low, high, folding.pe, elements)
+        return _requantize(rule, source, low, high, folding.pe, elements, budget)
+    assert budget is None, "thresholds have no budgets"
     found = rule.thresholds(low, high)
     channels, count = found.shape
     block = Threshold(
@@ -103,24 +111,36 @@ def output_part(
 
 
 def _requantize(
-    rule: Requantization, source: IntType, low: IntArray, high: IntArray, lanes: int, elements: int
+    rule: Requantization,
+    source: IntType,
+    low: IntArray,
+    high: IntArray,
+    lanes: int,
+    elements: int,
+    budget: Budget | None,
 ) -> Part:
     channels = len(rule.bias)
+    bias = IntType.signed_holding(int(rule.bias.min()), int(rule.bias.max()))
+    sums, multiplier_bits = sum_type(low, high, rule), rule.multiplier_bits
+    if budget is not None:
+        bias, multiplier_bits = budget.bias_type, budget.multiplier_bits
+        sums = IntType.signed_holding(int(low.min()) + bias.min, int(high.max()) + bias.max)
     block = Requantize(
         lanes=lanes,
         groups=channels // lanes,
         positions=elements // channels,
         in_bits=source.bits,
         in_signed=source.signed,
-        bias_bits=IntType.signed_holding(int(rule.bias.min()), int(rule.bias.max())).bits,
-        sum_bits=sum_type(low, high, rule).bits,
-        multiplier_bits=rule.multiplier_bits,
+        bias_bits=bias.bits,
+        sum_bits=sums.bits,
+        multiplier_bits=multiplier_bits,
         shift=rule.shift,
         zero_point=rule.zero_point,
         low=rule.low,
         high=rule.high,
         out_bits=rule.dtype.bits,
         out_signed=rule.dtype.signed,
+        reloadable=budget is not None,
     )
     return Part("requantize", block, {"bias": rule.bias, "multiplier": rule.multiplier})
 

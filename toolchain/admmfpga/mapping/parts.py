@@ -5,16 +5,16 @@ What is built and what is priced are the same blocks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from admmfpga.blocks import Window
 from admmfpga.mapping import other_layers
 from admmfpga.mapping.folding import Folding
-from admmfpga.mapping.gather import KeptColumns, kept_columns
+from admmfpga.mapping.gather import Gather, KeptColumns, kept_columns
 from admmfpga.mapping.part import Part, output_part, window_of
-from admmfpga.mapping.units import matrix_unit, takes_bipolar
-from admmfpga.network import Conv, Dense, IntArray, IntType, Network, Node, Tensor
-from admmfpga.network.ranges import accumulator_range, accumulator_type
+from admmfpga.mapping.units import matrix_unit, numbers_of, takes_bipolar
+from admmfpga.network import Budget, Conv, Dense, IntArray, IntType, Network, Node, Tensor
 
 
 def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
@@ -22,41 +22,70 @@ def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
     source, output = network.input_of(node), network.output_of(node)
     match node:
         case Conv() if not node.depthwise:
-            return _conv(node, source, output, folding)
+            return _conv(node, source, output, folding, network.budgets.get(node.name))
         case Dense():
-            return _dense(node, source, folding)
+            return _dense(node, source, folding, network.budgets.get(node.name))
     return other_layers.parts(network, node, folding)
 
 
-def _conv(node: Conv, source: Tensor, output: Tensor, folding: Folding) -> list[Part]:
+def _conv(node: Conv, source: Tensor, output: Tensor, folding: Folding, budget: Budget | None) -> list[Part]:
     positions = output.elements // output.channels
     window = window_of(source, node.kernel, node.strides, node.pads, node.pad_value, folding.channels)
     if kept := kept_columns(node):
-        return _gathered(node, window, kept, source, positions, folding)
+        return _gathered(node, window, kept, source, positions, folding, budget)
     if is_pointwise(node):
-        return _matrix(node, node.matrix, source, positions, folding)
-    # The window unit brings the columns in the order (channel group, kernel row, kernel column, channel).
-    rows, taps = len(node.weights), node.kernel[0] * node.kernel[1]
-    grouped = node.weights.reshape(rows, taps, window.groups, window.channels).transpose(0, 2, 1, 3)
-    return [Part("window", window, {}), *_matrix(node, grouped.reshape(rows, -1), source, positions, folding)]
+        return _matrix(node, node.matrix, source, positions, folding, budget)
+    matrix = by_channel_groups(node.matrix, node.kernel, window.groups)
+    return [Part("window", window, {}), *_matrix(node, matrix, source, positions, folding, budget)]
 
 
-def _dense(node: Dense, source: Tensor, folding: Folding) -> list[Part]:
+def by_channel_groups(matrix: IntArray, kernel: tuple[int, int], groups: int) -> IntArray:
+    """Columns in the order in which a window unit brings them: channel group, kernel row, kernel column, channel."""
+    split = matrix.reshape(len(matrix), kernel[0] * kernel[1], groups, -1).transpose(0, 2, 1, 3)
+    return split.reshape(len(matrix), -1)
+
+
+def _dense(node: Dense, source: Tensor, folding: Folding, budget: Budget | None) -> list[Part]:
     if kept := kept_columns(node):
         # The vector is an image of one pixel; the window unit drops what nobody reads.
         pixel = replace(source, shape=(1, 1, source.channels))
         window = window_of(pixel, (1, 1), (1, 1), (0, 0, 0, 0), 0, folding.channels)
-        return _gathered(node, window, kept, source, 1, folding)
-    return _matrix(node, node.matrix, source, 1, folding)
+        return _gathered(node, window, kept, source, 1, folding, budget)
+    return _matrix(node, node.matrix, source, 1, folding, budget)
 
 
 def _gathered(
-    node: Conv | Dense, window: Window, kept: KeptColumns, source: Tensor, vectors: int, folding: Folding
+    node: Conv | Dense,
+    window: Window,
+    kept: KeptColumns,
+    source: Tensor,
+    vectors: int,
+    folding: Folding,
+    budget: Budget | None,
 ) -> list[Part]:
     """A PE over kept columns only, and the window unit that brings them."""
-    gather = kept.gather(folding.channels, folding.layout.in_lanes if folding.layout else folding.simd)
+    gather = gather_of(kept, folding)
     window = replace(window, gather=gather.lists)
-    return [Part("window", window, {}), *_matrix(node, gather.compact(node.matrix), source, vectors, folding)]
+    matrix = gather.compact(node.matrix)
+    return [Part("window", window, {}), *_matrix(node, matrix, source, vectors, folding, budget)]
+
+
+def gather_of(kept: KeptColumns, folding: Folding) -> Gather:
+    """The gather list of a folding."""
+    return kept.gather(folding.channels, folding.layout.in_lanes if folding.layout else folding.simd)
+
+
+def stream_order(node: Conv | Dense, source: Tensor, folding: Folding) -> Callable[[IntArray], IntArray]:
+    """What brings the columns of a (rows, columns) matrix into the order in which a layer's activations arrive.
+
+    Args:
+        node: whose weights decide which columns are kept.
+    """
+    if kept := kept_columns(node):
+        return gather_of(kept, folding).compact
+    if isinstance(node, Conv) and not is_pointwise(node):
+        return lambda matrix: by_channel_groups(matrix, node.kernel, source.channels // folding.channels)
+    return lambda matrix: matrix
 
 
 def is_pointwise(node: Conv) -> bool:
@@ -64,14 +93,17 @@ def is_pointwise(node: Conv) -> bool:
     return node.kernel == (1, 1) and node.strides == (1, 1) and not any(node.pads)
 
 
-def _matrix(node: Conv | Dense, matrix: IntArray, source: Tensor, vectors: int, folding: Folding) -> list[Part]:
+def _matrix(
+    node: Conv | Dense, matrix: IntArray, source: Tensor, vectors: int, folding: Folding, budget: Budget | None
+) -> list[Part]:
     dtype, rule = source.dtype, node.requantization
     if dtype.bipolar and not takes_bipolar(folding.kind):
+        assert budget is None, "bipolar activations have no budgets"
         # A bit b means 2b - 1: twice the weights over plain bits, less the sum of the weights.
         dtype, rule = IntType(1, signed=False), replace(rule, bias=rule.bias - matrix.sum(axis=1))
         matrix = 2 * matrix
-    accumulator = accumulator_type(matrix, dtype)
-    unit = matrix_unit(matrix, dtype, vectors, folding)
-    low, high = accumulator_range(matrix, dtype)
-    output = output_part(rule, accumulator, low, high, folding, vectors * len(matrix))
+    numbers = numbers_of(matrix, dtype, budget)
+    unit = matrix_unit(matrix, dtype, vectors, folding, numbers)
+    elements = vectors * len(matrix)
+    output = output_part(rule, numbers.accumulator, numbers.low, numbers.high, folding, elements, budget)
     return [Part("pe", unit, {"matrix": matrix}), output]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import gcd
 
 import numpy as np
@@ -12,8 +12,8 @@ from admmfpga.blocks import BinaryPE, CsrPE, DensePE, MatrixUnit, UnrolledPE
 from admmfpga.blocks.base import clog2
 from admmfpga.blocks.shift_add import digit_count
 from admmfpga.mapping.folding import Folding, divisors
-from admmfpga.network import IntArray, IntType
-from admmfpga.network.ranges import accumulator_type, weight_type
+from admmfpga.network import Budget, IntArray, IntType
+from admmfpga.network.ranges import accumulator_range, weight_type
 from admmfpga.packing import LaneLayout
 
 SPARSE = 0.75
@@ -34,7 +34,37 @@ BITMAP_SLOTS = 64
 """The lowest of so many bits is found in a cycle."""
 
 
-def _dense(matrix: IntArray, source: IntType, vectors: int, folding: Folding) -> MatrixUnit:
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """Widths of a matrix-vector unit.
+
+    Attributes:
+        weight_bits: of a weight.
+        low, high: (rows,) range of the accumulators.
+        budget: weights may be exchanged within it; None: they are constants.
+    """
+
+    weight_bits: int
+    low: IntArray
+    high: IntArray
+    budget: Budget | None = None
+
+    @property
+    def accumulator(self) -> IntType:
+        """Signed, for all rows."""
+        return IntType.signed_holding(int(self.low.min()), int(self.high.max()))
+
+
+def numbers_of(matrix: IntArray, source: IntType, budget: Budget | None = None) -> Numbers:
+    """What the weights of a matrix need; with a budget, what any weights in the same columns may need."""
+    if budget is None:
+        return Numbers(weight_type(matrix).bits, *accumulator_range(matrix, source))
+    low, high = budget.accumulator_range(max(1, int(np.count_nonzero(matrix.any(axis=0)))), source)
+    rows = len(matrix)
+    return Numbers(budget.weight_bits, np.full(rows, low), np.full(rows, high), budget)
+
+
+def _dense(matrix: IntArray, source: IntType, vectors: int, folding: Folding, numbers: Numbers) -> MatrixUnit:
     return DensePE(
         rows=matrix.shape[0],
         columns=matrix.shape[1],
@@ -43,14 +73,15 @@ def _dense(matrix: IntArray, source: IntType, vectors: int, folding: Folding) ->
         simd=folding.simd,
         in_bits=source.bits,
         in_signed=source.signed,
-        weight_bits=weight_type(matrix).bits,
-        acc_bits=accumulator_type(matrix, source).bits,
+        weight_bits=numbers.weight_bits,
+        acc_bits=numbers.accumulator.bits,
         use_dsp=folding.use_dsp,
         weight_block_ram=folding.weight_block_ram,
+        reloadable=numbers.budget is not None,
     )
 
 
-def _csr(matrix: IntArray, source: IntType, vectors: int, folding: Folding) -> MatrixUnit:
+def _csr(matrix: IntArray, source: IntType, vectors: int, folding: Folding, numbers: Numbers) -> MatrixUnit:
     assert folding.layout is not None, folding
     return CsrPE.of(
         matrix,
@@ -58,14 +89,16 @@ def _csr(matrix: IntArray, source: IntType, vectors: int, folding: Folding) -> M
         vectors=vectors,
         in_bits=source.bits,
         in_signed=source.signed,
-        weight_bits=weight_type(matrix).bits,
-        acc_bits=accumulator_type(matrix, source).bits,
+        weight_bits=numbers.weight_bits,
+        acc_bits=numbers.accumulator.bits,
         use_dsp=folding.use_dsp,
         weight_block_ram=folding.weight_block_ram,
+        slack=None if numbers.budget is None else numbers.budget.slack,
     )
 
 
-def _unrolled(matrix: IntArray, source: IntType, vectors: int, folding: Folding) -> MatrixUnit:
+def _unrolled(matrix: IntArray, source: IntType, vectors: int, folding: Folding, numbers: Numbers) -> MatrixUnit:
+    assert numbers.budget is None, "weights in logic are constants"
     return UnrolledPE(
         rows=matrix.shape[0],
         columns=matrix.shape[1],
@@ -73,12 +106,13 @@ def _unrolled(matrix: IntArray, source: IntType, vectors: int, folding: Folding)
         matrix=tuple(map(tuple, matrix.tolist())),
         in_bits=source.bits,
         in_signed=source.signed,
-        weight_bits=weight_type(matrix).bits,
-        acc_bits=accumulator_type(matrix, source).bits,
+        weight_bits=numbers.weight_bits,
+        acc_bits=numbers.accumulator.bits,
     )
 
 
-def _binary(matrix: IntArray, source: IntType, vectors: int, folding: Folding) -> MatrixUnit:
+def _binary(matrix: IntArray, source: IntType, vectors: int, folding: Folding, numbers: Numbers) -> MatrixUnit:
+    assert numbers.budget is None, "the form of weights decides about the adders"
     bits = BinaryPE.bits_of(matrix)
     assert bits is not None, folding
     return BinaryPE(
@@ -91,13 +125,13 @@ def _binary(matrix: IntArray, source: IntType, vectors: int, folding: Folding) -
         in_signed=source.signed,
         in_bipolar=source.bipolar,
         weight_bits=bits,
-        acc_bits=accumulator_type(matrix, source).bits,
+        acc_bits=numbers.accumulator.bits,
         use_dsp=False,
         weight_block_ram=folding.weight_block_ram,
     )
 
 
-_UNITS: dict[str, Callable[[IntArray, IntType, int, Folding], MatrixUnit]] = {
+_UNITS: dict[str, Callable[[IntArray, IntType, int, Folding, Numbers], MatrixUnit]] = {
     DensePE.kind: _dense,
     CsrPE.kind: _csr,
     UnrolledPE.kind: _unrolled,
@@ -108,15 +142,22 @@ KINDS = tuple(_UNITS)
 """Kinds of PEs, as foldings and the command line name them."""
 
 
-def matrix_unit(matrix: IntArray, source: IntType, vectors: int, folding: Folding) -> MatrixUnit:
+RELOADABLE_KINDS = (DensePE.kind, CsrPE.kind)
+"""Those whose weights can be exchanged at run time."""
+
+
+def matrix_unit(
+    matrix: IntArray, source: IntType, vectors: int, folding: Folding, numbers: Numbers | None = None
+) -> MatrixUnit:
     """The PE of a folding.
 
     Args:
         matrix: (rows, columns), columns in the order in which they arrive.
         source: type of the activations; bipolar for a kind that `takes_bipolar` only.
         vectors: of a frame.
+        numbers: widths; None: what the matrix needs.
     """
-    return _UNITS[folding.kind](matrix, source, vectors, folding)
+    return _UNITS[folding.kind](matrix, source, vectors, folding, numbers or numbers_of(matrix, source))
 
 
 def takes_bipolar(kind: str) -> bool:

@@ -1,5 +1,6 @@
 """The integer network, its types and its reference execution. Imports nothing else of this package."""
 
+from admmfpga.network.budgets import Budget, with_budgets
 from admmfpga.network.compaction import compact
 from admmfpga.network.graph import (
     Add,
@@ -32,6 +33,7 @@ __all__ = [
     "BIPOLAR",
     "Add",
     "AveragePool",
+    "Budget",
     "Concat",
     "Conv",
     "Dense",
@@ -59,4 +61,5 @@ __all__ = [
     "round_shift",
     "weighted",
     "window_positions",
+    "with_budgets",
 ]

@@ -7,6 +7,7 @@ columns. Whatever only such channels needed goes with them. Results are the same
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,18 +29,30 @@ class _Constants:
     codes: IntArray
 
 
-def compact(network: Network) -> Network:
+def compact(network: Network, kept: Mapping[str, BoolArray] | None = None) -> Network:
     """The network without constant and unread channels; shapes and types of inputs and outputs stay.
 
     A constant channel in front of a padded convolution stays if its code is not the padding's: what it contributes
     differs at the edges. A layer keeps at least one channel. Grouped convolutions and what joins branches keep all
     channels, and so does what they read.
 
+    Args:
+        kept: channels by tensor that stay, and no others, as `kept_channels` of another network gives them.
+
     Returns:
         a verified network with the same result; `network` itself if there is nothing to take out.
+
+    Raises:
+        ValueError: channels would go that results depend on; names them.
     """
     folded = _fold_constants(network)
-    kept = _kept_channels(folded)
+    needed = _kept_channels(folded)
+    if kept is None:
+        kept = needed
+    elif lost := [
+        f"{name}: {np.flatnonzero(m & ~kept[name]).tolist()}" for name, m in needed.items() if (m & ~kept[name]).any()
+    ]:
+        raise ValueError("; ".join(lost))
     if all(mask.all() for mask in kept.values()):
         return network
     tensors = {name: _cut_tensor(tensor, kept[name]) for name, tensor in folded.tensors.items()}
@@ -47,6 +60,11 @@ def compact(network: Network) -> Network:
     result = replace(folded, tensors=tensors, nodes=nodes)
     result.verify()
     return result
+
+
+def kept_channels(network: Network) -> dict[str, BoolArray]:
+    """Channels of every tensor that `compact` leaves."""
+    return _kept_channels(_fold_constants(network))
 
 
 # --- constants, forward ----------------------------------------------------------------------------------------------

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from admmfpga.network.requantization import Requantization
 from admmfpga.network.types import IntArray, IntType, Tensor
+
+if TYPE_CHECKING:
+    from admmfpga.network.budgets import Budget
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,6 +269,7 @@ class Network:
         tensors: by name.
         nodes: in topological order.
         host_ops: what the host does with the output.
+        budgets: by layer, how far its weights may change at run time (see `budgets`); empty: they are constants.
     """
 
     name: str
@@ -274,6 +278,7 @@ class Network:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     host_ops: tuple[HostOp, ...] = ()
+    budgets: dict[str, Budget] = field(default_factory=dict)
 
     def producer(self, tensor: str) -> Node | None:
         """The node that writes a tensor; None for network inputs."""

@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from admmfpga.network import IntArray
-
-MAX_LANE_BITS = 63
-"""Lanes are held as int64, unsigned ones too."""
+from admmfpga.packing.layout import MAX_LANE_BITS
 
 _CHUNK_BITS = 1 << 22
 """Words are taken apart into single bits in chunks of about this many."""

@@ -29,7 +29,7 @@ def make_report(
     """
     network = design.network
     with using(board.family):
-        used = design.resources() + axi_lite_control.resources()
+        used = design.resources() + axi_lite_control.resources(reloadable=design.reloadable)
         layers = [
             _layer(design, node)
             | {

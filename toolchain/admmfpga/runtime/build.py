@@ -10,11 +10,12 @@ from typing import Any
 from admmfpga.atomic import atomic_write
 from admmfpga.codegen.render import CONTAINER
 from admmfpga.codegen.vivado import WORK_FILES
+from admmfpga.codegen.weights import VECTORS
 from admmfpga.errors import UserError
 from admmfpga.frontend import load
 from admmfpga.manifest import verify_manifest
 from admmfpga.mapping import AxisFormat, Design, Folding, Timing, lower
-from admmfpga.network import compact, plain
+from admmfpga.network import compact, plain, with_budgets
 from admmfpga.packing import read_container
 
 BITSTREAM_FOLDER = "bitstream"
@@ -62,11 +63,14 @@ def open_build(folder: Path) -> Build:
     verify_manifest(folder, ignore=("report.json", WORK, BITSTREAM_FOLDER, *WORK_FILES))
     described = json.loads((folder / "design.json").read_text())
     sha256 = described["model_sha256"]
-    memories = {m.name: m for m in read_container((folder / CONTAINER).read_bytes(), sha256)}
+    memories = {m.name for m in read_container((folder / CONTAINER).read_bytes(), sha256)}
     imported = load(folder / "model.onnx", name=described["name"])
     foldings = {name: Folding.from_dict(folding) for name, folding in described["foldings"].items()}
     axis_in, axis_out = (AxisFormat(**form) for form in described["formats"])
-    network = compact(plain(imported.network))
+    original, slack = imported.network, described.get("reload_slack")
+    if slack is not None:
+        original = with_budgets(original, slack)
+    network = compact(plain(original))
     stages, streams = lower(network, foldings, (axis_in, axis_out))
     sized = tuple(
         replace(stage, block=stage.block.with_depths([described["depths"][name] for name in stage.outputs]))
@@ -74,14 +78,13 @@ def open_build(folder: Path) -> Build:
     )
     design = Design(
         network=network,
-        original=imported.network,
+        original=original,
         stages=sized,
         streams=streams,
         timing=Timing(**described["timing"]),
         foldings=foldings,
         formats=(axis_in, axis_out),
     )
-    expected = {memory.name for stage in sized for memory in stage.memories.values()}
-    if expected != set(memories):
+    if {memory.name for memory in design.memories()} | {VECTORS} != memories:
         raise UserError(f"{folder / CONTAINER} does not hold the memories of this design", "compile again")
     return Build(folder, design, sha256, json.loads((folder / "report.json").read_text()))

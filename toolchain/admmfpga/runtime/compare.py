@@ -416,7 +416,7 @@ def unpruned_twin(network: Network) -> Network:
 
 
 def _used(design: Design) -> Resources:
-    return design.resources() + axi_lite_control.resources()
+    return design.resources() + axi_lite_control.resources(reloadable=design.reloadable)
 
 
 def _design_row(entry: Entry, kind: str, place: Place) -> dict[str, Any]:

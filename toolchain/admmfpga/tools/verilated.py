@@ -164,7 +164,7 @@ class Verilated:
         arguments = [*arguments, "+define+ADMMFPGA_SLOTS", "-CFLAGS", f"-I{(self.build / 'driver').resolve()} -O2"]
         if self.trace:
             arguments.append("+define+ADMMFPGA_TRACE")
-        stamp = _stamp([harness, *files], arguments)
+        stamp = _stamp([harness, harness.with_name("serve.hpp"), harness.with_name("load.hpp"), *files], arguments)
         stamp_file = self.model.with_suffix(".stamp")
         if stamp_file.is_file() and stamp_file.read_text() == stamp and (self.model / "harness").is_file():
             return

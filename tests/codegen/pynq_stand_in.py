@@ -1,7 +1,7 @@
 """A small stand-in for the parts of pynq that the driver uses, with an accelerator behind the DMA.
 
 It keeps pynq's rules: a transfer on a busy channel, a wait on an idle channel and a length of 0 are errors; transfers
-move bytes only when the device gets to run; a simple-mode receive ends with the sender's frame.
+move bytes only when the device gets to run; a simple-mode receive ends with the sender's frame, and tells its length.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import numpy as np
 from admmfpga.blocks.registers import MAGIC, REGISTERS
 
 OFFSETS = {register.name: register.offset for register in REGISTERS}
+LOAD = OFFSETS["LOAD"]
+HOLD, READY = 1, 2
 
 
 class Buffer(np.ndarray):
@@ -33,6 +35,9 @@ class Device:
         compute: what it computes.
         delay: polls of a DMA channel until a transfer is done; None: never.
         frames: what arrived.
+        word_bytes: of each word of the memories that take new weights, in order.
+        loaded: bytes that came for them.
+        lost: words of LOAD_DATA that get lost.
     """
 
     def __init__(
@@ -45,21 +50,40 @@ class Device:
         self.registers = dict.fromkeys(OFFSETS.values(), 0)
         self.registers[OFFSETS["ID"]] = ident
         self.registers[OFFSETS["MODEL"]] = model
+        self.registers[OFFSETS["WEIGHTS"]] = model
         self.writes: list[tuple[int, int]] = []
+        self.word_bytes: list[int] = []
+        self.loaded = bytearray()
+        self.lost = 0
 
     @property
     def started(self) -> bool:
         return self.registers[OFFSETS["CONTROL"]] & 0x81 == 0x81
 
     def read(self, offset: int) -> int:
+        if offset == LOAD:
+            held = self.registers[LOAD] & HOLD
+            return held | (READY if held and not self.results else 0)
+        if offset == OFFSETS["LOAD_WORDS"]:
+            ends = np.cumsum(self.word_bytes)
+            return int((ends <= len(self.loaded)).sum())
         return self.registers[offset]
 
     def write(self, offset: int, value: int) -> None:
         self.writes.append((offset, value))
+        if offset == LOAD and value & HOLD:
+            self.loaded.clear()
+        if offset == OFFSETS["LOAD_DATA"]:
+            assert self.read(LOAD) & READY, "weights while frames are inside"
+            self.registers[OFFSETS["WEIGHTS"]] = 0
+            if self.lost:
+                self.lost -= 1
+            else:
+                self.loaded += value.to_bytes(4, "little")
         self.registers[offset] = self.registers[offset] & ~value if offset == OFFSETS["ERROR"] else value
 
     def take(self, frame: bytes) -> bool:
-        if not self.started or len(self.results) > 1:
+        if not self.started or self.registers[LOAD] & HOLD or len(self.results) > 1:
             return False
         self.frames.append(frame)
         self.results.append(self.compute(frame))
@@ -77,6 +101,7 @@ class Channel:
         self.polls = 0
         self.error = False
         self.waited = True
+        self.transferred = 0
 
     def transfer(self, array: Buffer) -> None:
         assert isinstance(array, Buffer), "DMA needs a buffer from allocate"
@@ -103,6 +128,7 @@ class Channel:
                 return False
             result = self.device.results.popleft()
             assert len(result) <= self.active.nbytes, "DMA internal error"
+            self.transferred = len(result)
             self.active[: len(result)] = np.frombuffer(result, dtype=np.uint8)
             self.device.registers[OFFSETS["FRAMES_OUT"]] += 1
         self.active = None

@@ -20,7 +20,9 @@ from admmfpga.codegen.driver import render_driver
 from admmfpga.codegen.environment import make_environment
 from admmfpga.codegen.frames import to_beats
 from admmfpga.mapping import AxisFormat, Design
+from admmfpga.mapping.structure import structure_sha256
 from admmfpga.network import BIPOLAR, HostOp, IntType, Tensor
+from admmfpga.packing import Memory, write_container
 
 SHA256 = "deadbeef" + "0123456789abcdef" * 3 + "01234567"
 MODEL = 0xDEADBEEF
@@ -209,6 +211,140 @@ def test_overlay_without_our_cells(load: Callable[..., Any]) -> None:
     module, _ = load(tiny_design(), first_five)
     with pytest.raises(module.AcceleratorError, match="no accelerator_0 and no axi_dma_0"):
         module.Accelerator(types.SimpleNamespace())
+
+
+@pytest.mark.parametrize("fault", ["stuck", "error", "short"])
+def test_after_a_failed_transfer_it_is_closed(load: Callable[..., Any], fault: str) -> None:
+    module, device = load(tiny_design(), first_five)
+    accelerator = module.Accelerator(timeout_s=0.05)
+    buffers = list(accelerator._buffers)
+    if fault == "stuck":
+        device.delay, message = None, "no progress for 0.05 s"
+    elif fault == "error":
+        accelerator.overlay.axi_dma_0.recvchannel.error, message = True, "DMA error while receiving frame 0"
+    else:
+        device.compute, message = (lambda frame: frame[:3]), "result 0 has 3 bytes, expected 5"
+    with pytest.raises(module.AcceleratorError, match=message):
+        accelerator.run_codes(np.zeros((2, 2, 3, 4), dtype=int))
+    assert all(buffer.freed for buffer in buffers)
+    for _ in range(2):
+        with pytest.raises(module.AcceleratorError, match=rf"is closed \({message}.*open it again"):
+            accelerator.run_codes(np.zeros((2, 2, 3, 4), dtype=int))
+    accelerator.close()
+
+
+# --- weights ---------------------------------------------------------------------------------------------------------
+
+OTHER = "0badcafe" * 8
+WEIGHTS = [
+    Memory("pe.weights", np.arange(12).reshape(6, 2), 9, "fc", "dense"),
+    Memory("pe.emits", np.ones((4, 1), dtype=np.int64), 1, "fc", "csr", signed=False, constant=True),
+    Memory("requantize.parameters", np.array([[5], [6], [7]]), 5, "fc", "parameters"),
+]
+
+
+def image(interface: Any = None, structure: str | None = None, vectors: Any = None) -> bytes:
+    """A container for the tiny design."""
+    more = [] if vectors is None else [Memory("vectors.output", vectors, 8, "", "vectors", signed=False, constant=True)]
+    return write_container(
+        [*WEIGHTS, *more], OTHER, structure or structure_sha256(tiny_design(reloadable=True)), interface
+    )
+
+
+@pytest.fixture
+def reloadable(load: Callable[..., Any]) -> Callable[..., Any]:
+    def load_driver(**options: Any) -> tuple[Any, stand_in.Device, Any]:
+        module, device = load(tiny_design(reloadable=True), first_five, **options)
+        device.word_bytes = [3] * 6 + [1] * 3
+        return module, device, module.Accelerator(timeout_s=0.05)
+
+    return load_driver
+
+
+def test_new_weights(reloadable: Callable[..., Any], tmp_path: Path) -> None:
+    """The bytes of all memories but constant ones go out in order while no frame is inside; scales come with them."""
+    _, device, accelerator = reloadable()
+    meaning = {"input": {"scale": 0.25, "zero_point": 3}, "output": {"scale": 2.0, "zero_point": 0}}
+    (tmp_path / "new.admm").write_bytes(image(meaning))
+    accelerator.run_codes(np.zeros((2, 2, 3, 4), dtype=int))
+    assert accelerator.load_weights(tmp_path / "new.admm") == accelerator.weights == OTHER
+    expected = WEIGHTS[0].image() + WEIGHTS[2].image()
+    assert bytes(device.loaded) == expected + bytes(-len(expected) % 4)
+    assert device.registers[stand_in.OFFSETS["WEIGHTS"]] == 0x0BADCAFE
+    codes = np.random.default_rng(0).integers(0, 256, (3, 2, 3, 4))
+    real = accelerator.run(((codes - 3) * 0.25).transpose(0, 3, 1, 2))
+    assert np.array_equal(real, 2.0 * codes.reshape(3, -1)[:, :5].astype(np.uint8).view(np.int8))
+
+
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (image()[:-1], "damaged memory container: cut"),
+        (bytes([*image()[:-2], image()[-2] ^ 4, image()[-1]]), "damaged memory container: checksum of section"),
+        (image(structure="12345678" * 8), r"for another design \(structure 12345678, this one is"),
+        (b"PK", "wrong magic"),
+    ],
+)
+def test_wrong_weights_change_nothing(reloadable: Callable[..., Any], data: bytes, message: str) -> None:
+    module, device, accelerator = reloadable()
+    writes = list(device.writes)
+    with pytest.raises(module.AcceleratorError, match=message):
+        accelerator.load_weights(data)
+    assert device.writes == writes, "nothing may be written before everything is checked"
+    assert accelerator.weights == SHA256
+    accelerator.run_codes(np.zeros((1, 2, 3, 4), dtype=int))
+
+
+def test_missing_file_and_constant_weights(reloadable: Callable[..., Any], load: Callable[..., Any]) -> None:
+    module, _, accelerator = reloadable()
+    with pytest.raises(module.AcceleratorError, match=r"cannot read nowhere\.admm: No such file"):
+        accelerator.load_weights("nowhere.admm")
+    module, _ = load(tiny_design(), first_five)
+    with pytest.raises(module.AcceleratorError, match="weights of this build are constants"):
+        module.Accelerator().load_weights(image())
+
+
+def test_weights_wait_for_the_frames_inside(reloadable: Callable[..., Any]) -> None:
+    module, device, accelerator = reloadable()
+    device.results.append(b"12345")
+    with pytest.raises(module.AcceleratorError, match=r"a frame is still inside after 0\.05 s, nothing was loaded"):
+        accelerator.load_weights(image())
+    assert not device.loaded
+    assert accelerator.weights == SHA256
+    assert not device.registers[stand_in.LOAD] & stand_in.HOLD, "frames are admitted again"
+
+
+def test_weights_that_get_lost_stop_everything(reloadable: Callable[..., Any]) -> None:
+    module, device, accelerator = reloadable()
+    device.lost = 2
+    with pytest.raises(module.AcceleratorError, match=r"did not come through \(5 of 9 words"):
+        accelerator.load_weights(image())
+    assert device.registers[stand_in.LOAD] & stand_in.HOLD, "no frame may run on half of the weights"
+    with pytest.raises(module.AcceleratorError, match="weights in the accelerator are incomplete: load"):
+        accelerator.run_codes(np.zeros((1, 2, 3, 4), dtype=int))
+    accelerator.load_weights(image())
+    accelerator.run_codes(np.zeros((1, 2, 3, 4), dtype=int))
+
+
+def test_weights_of_somebody_else(load: Callable[..., Any]) -> None:
+    module, device = load(tiny_design(reloadable=True), first_five)
+    device.word_bytes = [3] * 6 + [1] * 3
+    device.registers[stand_in.OFFSETS["WEIGHTS"]] = 0x1234
+    accelerator = module.Accelerator()
+    with pytest.raises(module.AcceleratorError, match=r"those of model 00001234\.\.\.: load weights first"):
+        accelerator.run_codes(np.zeros((1, 2, 3, 4), dtype=int))
+    accelerator.load_weights(image())
+    accelerator.run_codes(np.zeros((1, 2, 3, 4), dtype=int))
+
+
+def test_self_test_with_new_weights(reloadable: Callable[..., Any], tmp_path: Path) -> None:
+    """Results that came with the weights are expected, no longer the build's."""
+    write_vectors(tmp_path / "vectors", 3, last="ff")
+    module, _, accelerator = reloadable(path=tmp_path)
+    accelerator.load_weights(image(vectors=np.array([[f + i for i in range(5)] for f in range(3)])))
+    with pytest.raises(module.AcceleratorError, match="frame 0, output 4"):
+        accelerator.self_test(tmp_path / "vectors")
+    assert accelerator.self_test() == 3
 
 
 @pytest.mark.parametrize("shape", [(4, 2, 3), (1, 2, 3, 4), (1, 24)])

@@ -315,10 +315,10 @@ class Host:
         padded = image + bytes(-len(image) % 4)
         self._write_words("LOAD_DATA", np.frombuffer(padded, dtype="<u4"))
         if not self._wait(lambda: self._read("LOAD_WORDS") == words) or self._read("ERROR"):
-            found, state = self._read("LOAD_WORDS"), self._read("ERROR")
+            found, errors = self._read("LOAD_WORDS"), self._read("ERROR")
             self._write("ERROR", self._mask("ERROR"))
             raise AcceleratorError(
-                f"the weights did not come through ({found} of {words} words, ERROR {state}): load them again"
+                f"the weights did not come through ({found} of {words} words, ERROR {errors}): load them again"
             )
         self._write("WEIGHTS", model)
         self._write("LOAD", 0)

@@ -60,9 +60,12 @@ def command(model: Path, build: Path, calibration: Path | None, output: Path, as
             "memories": len(loaded),
             "bytes": size,
             "rounding_steps": found.rounding,
+            "notes": found.notes,
         }
         click.echo(json.dumps(described, indent=2))
         return
     click.echo(f"{output}: {len(loaded)} memories, {size:,} bytes to load, for {build}")
+    for note in found.notes:
+        click.echo(note)
     if found.rounding:
         click.echo(f"multipliers rounded to the build's shifts: results move by at most {found.rounding:.4f} steps")

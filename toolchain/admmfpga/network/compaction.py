@@ -46,7 +46,7 @@ def compact(network: Network, kept: Mapping[str, BoolArray] | None = None) -> Ne
         ValueError: channels would go that results depend on; names them.
     """
     folded = _fold_constants(network)
-    needed = _kept_channels(folded)
+    needed = _kept_channels(folded, kept)
     if kept is None:
         kept = needed
     elif lost := [
@@ -100,6 +100,9 @@ def _fold_node(network: Network, node: Node, source: _Constants) -> tuple[Node, 
                 weights = weights * ~same
             low, high = accumulator_range(weights.reshape(len(weights), -1), tensor.dtype)
             found = _between(rule, low, high)
+            if network.budgets:
+                # Weights that may be exchanged: only rows without any are constant whatever comes.
+                found = _Constants(found.known & ~weights.any(axis=(1, 2)), found.codes)
             weights = (weights * ~found.known[:, None, None]).reshape(node.weights.shape)
             if rule is node.requantization and np.array_equal(weights, node.weights):
                 return node, found
@@ -107,7 +110,8 @@ def _fold_node(network: Network, node: Node, source: _Constants) -> tuple[Node, 
         case Rescale():
             low = np.where(source.known, source.codes, tensor.dtype.min)
             high = np.where(source.known, source.codes, tensor.dtype.max)
-            return node, _between(node.requantization, low, high)
+            found = _between(node.requantization, low, high)
+            return node, _Constants(found.known & source.known, found.codes) if network.budgets else found
         case MaxPool():
             # Every window holds a real pixel, which padding never beats.
             return node, source
@@ -130,8 +134,12 @@ def _none(channels: int) -> _Constants:
 # --- what is read, backward ------------------------------------------------------------------------------------------
 
 
-def _kept_channels(network: Network) -> dict[str, BoolArray]:
-    """Channels of every tensor that stay."""
+def _kept_channels(network: Network, there: Mapping[str, BoolArray] | None = None) -> dict[str, BoolArray]:
+    """Channels of every tensor that stay.
+
+    Args:
+        there: channels of which a layer keeps the first if nobody reads any; None: all.
+    """
     read = {name: np.zeros(tensor.channels, dtype=bool) for name, tensor in network.tensors.items()}
     for name in (*network.inputs, *network.outputs):
         read[name][:] = True
@@ -144,7 +152,7 @@ def _kept_channels(network: Network) -> dict[str, BoolArray]:
         if _keeps_all(node):
             continue
         if not rows.any():
-            rows[0] = True
+            rows[0 if there is None else int(there[node.output].argmax())] = True
         read[node.inputs[0]] |= _reads(network, node, rows)
     # What only hands channels on hands on all that it gets: the frame's own, and those of which a flattened element is
     # read.

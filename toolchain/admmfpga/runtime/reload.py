@@ -37,12 +37,14 @@ class Weights:
         image: bytes of the container.
         model_sha256: of the network's file.
         rounding: how far multipliers that were rounded move results, in output steps at most.
+        notes: what else is not as the network has it, one line each.
     """
 
     design: Design
     image: bytes
     model_sha256: str
     rounding: float
+    notes: tuple[str, ...] = ()
 
 
 def fit_weights(build: Build, imported: Import) -> Weights:
@@ -55,7 +57,8 @@ def fit_weights(build: Build, imported: Import) -> Weights:
     if not old.reloadable:
         raise UserError(f"the weights of {build.folder} are constants", "build it with `admmfpga compile --reloadable`")
     _refuse(build, list(_differences(old.original, imported.network)))
-    network, worst, problems = _with_weights(old.original, imported.network)
+    new, notes = _with_output(old.original, imported.network)
+    network, worst, problems = _with_weights(old.original, new)
     kept = kept_channels(plain(old.original))
     try:
         compacted = compact(plain(network), kept)
@@ -73,7 +76,7 @@ def fit_weights(build: Build, imported: Import) -> Weights:
     _refuse(build, problems)
     design = replace(old, network=compacted, original=network, stages=tuple(stages))
     assert structure_sha256(design) == structure_sha256(old), "new weights have changed the structure"
-    return Weights(design, render_container(design, imported.sha256), imported.sha256, worst)
+    return Weights(design, render_container(design, imported.sha256), imported.sha256, worst, notes)
 
 
 def _refuse(build: Build, problems: list[str]) -> None:
@@ -115,7 +118,8 @@ def _node_differences(old: Network, ours: Node, theirs: Node) -> Iterator[str]:
         if isinstance(before, Requantization):
             if before.bias.shape != after.bias.shape:
                 yield f"{len(after.bias)} channels; the build has {len(before.bias)}"
-            for name in ("zero_point", "low", "high", "dtype"):
+            scaling = () if _shifts_output(old, ours, before, after) else ("zero_point", "low", "high")
+            for name in (*scaling, "dtype"):
                 if getattr(before, name) != getattr(after, name):
                     yield f"output {name} {getattr(after, name)}; the build has {getattr(before, name)}"
             if ours.name not in old.budgets and not (
@@ -131,6 +135,31 @@ def _node_differences(old: Network, ours: Node, theirs: Node) -> Iterator[str]:
             constant = ", which is a constant of the build" if isinstance(before, np.ndarray) else ""
             told = "" if isinstance(before, np.ndarray) else f" {after}; the build has {before}"
             yield f"another {field.name}{constant}{told}"
+
+
+def _shifts_output(old: Network, ours: Node, before: Requantization, after: Requantization) -> bool:
+    """Whether a layer's zero point may be another one: of the result, whose codes mean what the host says, if all codes
+    are in use."""
+    full = all((rule.low, rule.high) == (rule.dtype.min, rule.dtype.max) for rule in (before, after))
+    return ours.output in old.outputs and full and not old.consumers(ours.output)
+
+
+def _with_output(old: Network, new: Network) -> tuple[Network, tuple[str, ...]]:
+    """The new network with the old one's zero point of the result: the same values but where they are clipped."""
+    before, after = requantization_of(old.nodes[-1]), requantization_of(new.nodes[-1])
+    if before is None or after is None or before.zero_point == after.zero_point:
+        return new, ()
+    tensor = new.output_of(new.nodes[-1])
+    rule = replace(after, zero_point=before.zero_point)
+    nodes = [*new.nodes[:-1], replace(new.nodes[-1], requantization=rule)]  # type: ignore[call-arg]
+    tensors = new.tensors | {tensor.name: replace(tensor, zero_point=before.zero_point)}
+    moved = before.zero_point - after.zero_point
+    low, high = (f"{abs(moved)} steps {'later' if later else 'earlier'}" for later in (moved > 0, moved < 0))
+    note = (
+        f"the result keeps the build's zero point {before.zero_point} in place of {after.zero_point}: "
+        f"it is clipped {low} below and {high} above"
+    )
+    return replace(new, nodes=nodes, tensors=tensors), (note,)
 
 
 def _with_weights(old: Network, new: Network) -> tuple[Network, float, list[str]]:

@@ -72,8 +72,23 @@ def compile_model(
     clock = board.clock_mhz if clock_mhz is None else clock_mhz
     imported = load(path, calibration=calibration)
     if reload_slack is not None:
-        imported = replace(imported, network=with_budgets(imported.network, reload_slack))
+        imported = with_reload(imported, reload_slack)
     return map_import(imported, board, clock, target_fps=target_fps, pe=pe, progress=progress)
+
+
+def with_reload(imported: Import, slack: float) -> Import:
+    """A model whose weights can be exchanged at run time.
+
+    Raises:
+        UserError: activations are bits that mean -1 and +1.
+    """
+    network = imported.network
+    if bipolar := [name for name, tensor in network.tensors.items() if tensor.dtype.bipolar]:
+        raise UserError(
+            f"weights of networks with bipolar activations cannot be exchanged ({', '.join(bipolar)})",
+            "compile without --reloadable",
+        )
+    return replace(imported, network=with_budgets(network, slack))
 
 
 def map_import(

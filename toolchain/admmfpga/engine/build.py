@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from admmfpga import __version__
 from admmfpga.atomic import atomic_directory
 from admmfpga.boards import Board, load_board
-from admmfpga.codegen.build import Compiled, map_import, write_build
+from admmfpga.codegen.build import Compiled, map_import, with_reload, write_build
 from admmfpga.codegen.render import write_files
 from admmfpga.engine.figures import layer_figures, totals
 from admmfpga.engine.hls import hls_files
@@ -26,7 +26,7 @@ from admmfpga.engine.timing import EngineTiming, time_program
 from admmfpga.errors import UserError
 from admmfpga.frontend import Import, load
 from admmfpga.manifest import write_manifest
-from admmfpga.network import Network, compact, weighted, with_budgets
+from admmfpga.network import Network, compact, weighted
 from admmfpga.network.ranges import weight_type
 
 Progress = Callable[..., None]
@@ -85,7 +85,7 @@ def compile_any(
                 "the shared engine's weights are in memory, not in the accelerator", "leave --reloadable out"
             )
         architecture = "dataflow"
-        imported = replace(imported, network=with_budgets(imported.network, reload_slack))
+        imported = with_reload(imported, reload_slack)
     if architecture == "engine":
         return compile_engine(imported, board, clock, "asked for", target_fps=target_fps, progress=progress)
     too_large = weights_beyond(imported.network, board) if architecture == "auto" and not pe else ""

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from admmfpga.errors import UserError
 from admmfpga.network.graph import Conv, Dense, Network, Node, Rescale
 from admmfpga.network.ranges import weight_type
 from admmfpga.network.requantization import MAX_MULTIPLIER_BITS, MULTIPLIER_BITS, Requantization, round_shift
@@ -70,16 +69,7 @@ def with_budgets(network: Network, slack: float = 0.0) -> Network:
 
     Args:
         slack: see `Budget`.
-
-    Raises:
-        UserError: activations are bits that mean -1 and +1.
     """
-    bipolar = [name for name, tensor in network.tensors.items() if tensor.dtype.bipolar]
-    if bipolar:
-        raise UserError(
-            f"weights of networks with bipolar activations cannot be exchanged ({', '.join(bipolar)})",
-            "compile without --reloadable",
-        )
     nodes, budgets = [], {}
     for node in network.nodes:
         if reloadable(node):

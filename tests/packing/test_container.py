@@ -76,8 +76,8 @@ def test_another_models_image() -> None:
 
 def test_unknown_version() -> None:
     data = bytearray(write_container(SMALL, MODEL))
-    data[8] = 2
-    with pytest.raises(UserError, match="format version 2, this admmfpga reads version 1"):
+    data[8] = 1
+    with pytest.raises(UserError, match="format version 1, this admmfpga reads version 2"):
         read_container(bytes(data))
 
 

@@ -30,7 +30,7 @@ HLS = resource_dir("hls_templates")
 def design() -> Design:
     tiny = tiny_design()
     parts = {"formats": (AxisFormat(4, 8), AxisFormat(1, 8)), "in_beats": 6, "out_beats": 5, "reloadable": False}
-    return cast(Design, SimpleNamespace(**vars(tiny), **parts))
+    return cast(Design, SimpleNamespace(**(vars(tiny) | parts)))
 
 
 def ulx3s() -> Board:

@@ -70,7 +70,11 @@ def test_every_design_is_within_the_budget(compared):
     assert found["budget"]["lut"] == 8000
     assert found["budget"]["dsp"] == 20
     for network in found["networks"]:
+        assert any(design["fits"] for design in network["designs"])
         for design in network["designs"]:
+            if not design["fits"]:
+                assert design["reason"]
+                continue
             assert design["share"] <= 1
             for name, limit in found["budget"].items():
                 assert design["resources"][name]["used"] <= limit

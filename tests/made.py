@@ -16,6 +16,7 @@ from admmfpga.mapping.units import is_binary, is_tiny, layouts, other_indices
 from admmfpga.network import (
     BIPOLAR,
     Add,
+    AveragePool,
     Conv,
     Dense,
     Flatten,
@@ -153,6 +154,27 @@ class NetworkMaker:
         node = Conv(name, (self.last,), f"{name}_out", weights, strides, pads, pad_value, rule, groups, dilations)
         return self._add(node, (height, width, rows), dtype)
 
+    def average(
+        self,
+        kernel: tuple[int, int],
+        strides: tuple[int, int] = (1, 1),
+        pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+        dtype: IntType | None = None,
+        *,
+        count_pads: bool = True,
+    ) -> NetworkMaker:
+        """Average over windows; without `count_pads` those at the edges have multipliers of their own."""
+        source, dtype = self.tensor, dtype or IntType(8, False)
+        height, width = window_positions(source.shape[:2], kernel, strides, pads)
+        channels, taps = source.channels, kernel[0] * kernel[1]
+        multiplier, shift = fixed_point(np.full(channels, 2.0 ** (dtype.bits - source.dtype.bits) / taps))
+        bias = np.full(channels, -taps * source.dtype.min)
+        rule = Requantization(bias, multiplier, shift, 0, dtype.min, dtype.max, dtype)
+        name = f"average{len(self.network.nodes)}"
+        edges = {} if count_pads else {count: multiplier * taps // count for count in range(1, taps)}
+        node = AveragePool(name, (self.last,), f"{name}_out", kernel, strides, pads, 0, rule, edge_multipliers=edges)
+        return self._add(node, (height, width, channels), dtype)
+
     def add(self, *others: str, dtype: IntType | None = None) -> NetworkMaker:
         """Sum of the last tensor and others of its shape."""
         dtype, names = dtype or IntType(8, False), (self.last, *others)
@@ -224,18 +246,32 @@ def _random_image_layer(maker: NetworkMaker, rng: np.random.Generator) -> None:
 
 
 def random_graph(rng: np.random.Generator) -> Network:
-    """A few layers with branches: sums around one or two layers, convolutions with groups, a dense layer."""
+    """A few layers with branches: sums around one or two layers, averages, convolutions with groups, a dense layer."""
     height, width, channels = (int(v) for v in rng.integers([2, 2, 1], [8, 8, 6]))
     maker = NetworkMaker((height, width, channels), random_type(rng), rng)
     if rng.integers(2):
         _random_image_layer(maker, rng)
     for _ in range(int(rng.integers(1, 3))):
         _random_shortcut(maker, rng)
-        _random_grouped(maker, rng)
+        _random_other_layer(maker, rng)
     maker.flatten()
     if rng.integers(2):
         maker.dense(int(rng.integers(1, 9)), random_type(rng), bits=int(rng.integers(2, 9)))
     return maker.done()
+
+
+def _random_other_layer(maker: NetworkMaker, rng: np.random.Generator) -> None:
+    """An average of each kind, or a convolution with groups."""
+    height, width, _ = maker.tensor.shape
+    kind = rng.integers(5)
+    if kind == 0:
+        maker.average((height, width), dtype=random_type(rng))
+    elif kind == 1:
+        maker.average((min(3, height), min(3, width)), (2, 1), dtype=random_type(rng))
+    elif kind == 2:
+        maker.average((3, 3), pads=(1, 1, 1, 1), dtype=random_type(rng), count_pads=False)
+    else:
+        _random_grouped(maker, rng)
 
 
 def _random_grouped(maker: NetworkMaker, rng: np.random.Generator) -> None:

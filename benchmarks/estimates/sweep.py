@@ -27,14 +27,13 @@ from admmfpga.atomic import atomic_write  # noqa: E402
 from admmfpga.blocks import BLOCKS, Block, CsrPE, Resources  # noqa: E402
 from admmfpga.blocks.shift_add import digit_count  # noqa: E402
 from admmfpga.codegen.environment import make_environment  # noqa: E402
-from admmfpga.codegen.rtl import TOP, compile_order, render_registers, render_rtl  # noqa: E402
+from admmfpga.codegen.rtl import TOP, block_sources, compile_order, render_registers, render_rtl  # noqa: E402
 from admmfpga.errors import ToolError  # noqa: E402
 from admmfpga.mapping import Design  # noqa: E402
 from admmfpga.mapping.gather import KeptColumns  # noqa: E402
 from admmfpga.network import IntType  # noqa: E402
 from admmfpga.network.ranges import accumulator_type  # noqa: E402
 from admmfpga.packing import LaneLayout, Memory  # noqa: E402
-from admmfpga.resources import resource_dir  # noqa: E402
 from admmfpga.tools.yosys import FLOWS, Job, Yosys  # noqa: E402
 from made import random_design  # noqa: E402  (the tests' folder is not a package)
 
@@ -139,6 +138,23 @@ def _add(rng: np.random.Generator) -> Parameters:
         "beats": 4,
         "use_dsp": bool(rng.integers(3)),
         "out_depth": _pick(rng, 2, 2, 5, 5, 6, 16),
+    }
+
+
+def _average_pool(rng: np.random.Generator) -> Parameters:
+    bits, signed = int(rng.integers(2, 9)), bool(rng.integers(2))
+    taps, count = _pick(rng, 1, 2, 4, 4, 9, 16), _pick(rng, 1, 1, 4, 49, 64)
+    dtype = IntType(bits, signed)
+    return {
+        "taps": taps if count == 1 else _pick(rng, 1, 1, 2),
+        "channels": _pick(rng, 1, 1, 2, 4, 8),
+        "bits": bits,
+        "signed": signed,
+        "groups": _pick(rng, 1, 2, 4, 8, 16, 40),
+        "count": count,
+        "outputs": 1,
+        "sum_bits": IntType.signed_holding(16 * 64 * dtype.min, taps * count * dtype.max).bits,
+        "out_depth": _pick(rng, 2, 2, 3, 4, 6, 7),
     }
 
 
@@ -387,6 +403,7 @@ DRAWS: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, in
     "max_pool": (_max_pool, 16, 8, 8),
     "stream_fork": (_stream_fork, 10, 0, 6),
     "add": (_add, 24, 0, 10),
+    "average_pool": (_average_pool, 10, 0, 2),
     "width_converter": (_width_converter, 16, 8, 8),
     "axis_input": (_axis, 8, 4, 5),
     "axis_output": (_axis, 8, 4, 5),
@@ -515,8 +532,7 @@ def synthesize(batch: list[Run], family: str) -> list[dict[str, Any]]:
             files = render_rtl(design, environment, model_sha256="0" * 64)
             prepared = {"design": Prepared(Job(TOP), [m for s in design.stages for m in s.memories.values()])}
         else:
-            rtl = resource_dir("hls_templates") / "rtl"
-            files = {p.name: p.read_text() for p in rtl.glob("*.sv")} | render_registers(environment)
+            files = block_sources() | render_registers(environment)
             prepared = {f"run{i}": _prepare(run, f"run{i}") for i, run in enumerate(batch)}
         sources = _write_sources(files, folder / "rtl")
         (folder / "memory").mkdir()

@@ -13,6 +13,7 @@ from block_program import MAIN, Case, compile_and_run, frames_of, run_blocks, wo
 from admmfpga.blocks import (
     BLOCKS,
     Add,
+    AveragePool,
     AxisInput,
     AxisOutput,
     Block,
@@ -97,6 +98,23 @@ def _add(rng: np.random.Generator) -> Iterator[Made]:
             sum_bits=sum_bits,
             beats=5,
             use_dsp=_signed(rng),
+        )
+        yield _case(block, rng)
+
+
+def _average_pool(rng: np.random.Generator) -> Iterator[Made]:
+    # (taps, channels, groups, count, outputs)
+    for taps, channels, groups, count, outputs in [(1, 1, 1, 1, 4), (9, 3, 2, 1, 3), (1, 2, 3, 12, 2), (2, 1, 1, 5, 1)]:
+        dtype = IntType(int(rng.integers(1, 9)), _signed(rng))
+        block = AveragePool(
+            taps=taps,
+            channels=channels,
+            bits=dtype.bits,
+            signed=dtype.signed,
+            groups=groups,
+            count=count,
+            outputs=outputs,
+            sum_bits=IntType.signed_holding(taps * count * dtype.min, taps * count * dtype.max).bits,
         )
         yield _case(block, rng)
 
@@ -301,6 +319,7 @@ MAKERS: dict[str, Callable[[np.random.Generator], Iterator[Made]]] = {
     "unrolled_pe": _unrolled_pe,
     "binary_pe": _binary_pe,
     "threshold": _threshold,
+    "average_pool": _average_pool,
     "stream_fork": _stream_fork,
     "add": _add,
     "fifo": _fifo,

@@ -1,6 +1,7 @@
 """Hardware blocks. `BLOCKS` is the only place that lists them."""
 
 from admmfpga.blocks.add import Add
+from admmfpga.blocks.average_pool import AveragePool
 from admmfpga.blocks.axis_input import AxisInput
 from admmfpga.blocks.axis_output import AxisOutput
 from admmfpga.blocks.base import Block, Contents, Join, Port, Resources, Schedule
@@ -30,6 +31,7 @@ BLOCKS: dict[str, type[Block]] = {
         Requantize,
         Threshold,
         MaxPool,
+        AveragePool,
         StreamFork,
         Add,
         Fifo,
@@ -41,6 +43,7 @@ BLOCKS: dict[str, type[Block]] = {
 __all__ = [
     "BLOCKS",
     "Add",
+    "AveragePool",
     "AxisInput",
     "AxisOutput",
     "BinaryPE",

@@ -42,12 +42,17 @@ def render_rtl(design: Design, environment: Environment, *, model_sha256: str) -
         "address_bits": ADDRESS_BITS,
         "registers": REGISTERS,
     }
-    paths = sorted((resource_dir("hls_templates") / "rtl").glob("*.sv"))
-    files = {path.name: path.read_text() for path in paths if not path.name.startswith("engine")}
+    files = block_sources()
     for name in ("accelerator.sv", "dataflow.sv"):
         files[name] = environment.get_template(f"rtl/{name}.j2").render(context)
     files |= render_registers(environment)
     return files
+
+
+def block_sources() -> dict[str, str]:
+    """The modules of all blocks by file name, not those of the shared engine."""
+    paths = sorted((resource_dir("hls_templates") / "rtl").glob("*.sv"))
+    return {path.name: path.read_text() for path in paths if not path.name.startswith("engine")}
 
 
 def render_registers(environment: Environment) -> dict[str, str]:

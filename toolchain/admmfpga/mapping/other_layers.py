@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
-from admmfpga.blocks import Add, MaxPool
+from admmfpga.blocks import Add, AveragePool, MaxPool
 from admmfpga.mapping.folding import Folding, divisors
 from admmfpga.mapping.part import BEFORE, Part, output_part, window_of
 from admmfpga.network import Add as AddNode
-from admmfpga.network import IntType, Network, Node, Rescale
+from admmfpga.network import AveragePool as AveragePoolNode
+from admmfpga.network import IntType, Network, Node, Rescale, Tensor
 from admmfpga.network import MaxPool as MaxPoolNode
+from admmfpga.network.graph import taps_inside
 
 
 def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
@@ -30,6 +33,8 @@ def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
                 beats=output.elements // folding.channels,
             )
             return [Part("window", window, {}), Part("pool", pool, {})]
+        case AveragePoolNode():
+            return _average(node, source, output, folding)
         case AddNode():
             return _add(network, node, folding)
         case Rescale():
@@ -44,6 +49,8 @@ def foldings(network: Network, node: Node) -> Iterable[Folding]:
     """Every folding that a layer can take."""
     source = network.input_of(node)
     match node:
+        case AveragePoolNode():
+            yield from (Folding(pe=channels, channels=channels) for channels in divisors(source.channels))
         case MaxPoolNode():
             yield from (Folding(channels=channels) for channels in divisors(source.channels))
         case AddNode():
@@ -51,6 +58,36 @@ def foldings(network: Network, node: Node) -> Iterable[Folding]:
             yield from (Folding(pe=lanes, use_dsp=dsp) for lanes in divisors(channels) for dsp in (True, False))
         case _:
             yield from (Folding(pe=lanes) for lanes in divisors(source.channels))
+
+
+def _average(node: AveragePoolNode, source: Tensor, output: Tensor, folding: Folding) -> list[Part]:
+    taps = node.kernel[0] * node.kernel[1]
+    whole = node.kernel == source.shape[:2] and not any(node.pads)
+    ends = taps * source.dtype.min, taps * source.dtype.max
+    total = IntType.signed_holding(*ends)
+    pool = AveragePool(
+        taps=1 if whole else taps,
+        channels=folding.channels,
+        bits=source.dtype.bits,
+        signed=source.dtype.signed,
+        groups=source.channels // folding.channels,
+        count=taps if whole else 1,
+        outputs=output.elements // output.channels,
+        sum_bits=total.bits,
+    )
+    rule = node.requantization
+    if node.edge_multipliers:
+        # Multipliers differ from position to position: one parameter word for every beat of a frame.
+        inside = taps_inside((source.shape[0], source.shape[1]), node).ravel()
+        rows = [node.edge_multipliers.get(int(count), rule.multiplier) for count in inside]
+        rule = replace(rule, bias=np.tile(rule.bias, len(rows)), multiplier=np.concatenate(rows))
+    low, high = (np.full(len(rule.bias), end) for end in ends)
+    requantize = output_part(rule, total, low, high, folding, output.elements)
+    blocks = [Part("sum", pool, {}), requantize]
+    if whole:
+        return blocks
+    window = window_of(source, node.kernel, node.strides, node.pads, node.pad_value, folding.channels, node.dilations)
+    return [Part("window", window, {}), *blocks]
 
 
 def _add(network: Network, node: AddNode, folding: Folding) -> list[Part]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from admmfpga.errors import UserError
 from admmfpga.network import (
     Add,
+    AveragePool,
     Conv,
     Dense,
     Flatten,
@@ -15,7 +16,7 @@ from admmfpga.network import (
     Rescale,
 )
 
-HARDWARE = (Add, Conv, Dense, Flatten, MaxPool, Rescale)
+HARDWARE = (Add, AveragePool, Conv, Dense, Flatten, MaxPool, Rescale)
 """Operators that blocks compute."""
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from admmfpga.packing.lanes import (
@@ -95,6 +95,7 @@ def schedule_of(program):
     return LaneSchedule(program.steps, program.emits, program.slots, program.partial_depth)
 
 
+@example((np.zeros((3, 1), dtype=np.int64), LaneLayout(index_format="bitmap")), 0.5, 0, 0.0)
 @given(problems(), st.floats(0, 0.5), st.integers(0, 1 << 32), st.floats(0, 1))
 def test_programs_within_another_schedule(problem, slack, seed, density):
     """Another matrix has a program with the very same schedule, or is refused; the first one, and every one whose

@@ -110,14 +110,15 @@ def with_slack(schedule: LaneSchedule, layout: LaneLayout, slack: float) -> Lane
     """A schedule with room for the programs of other matrices.
 
     All row blocks leave `slack` of a vector's steps later, which lets rows grow at the cost of others, and twice as
-    many sums may wait. Slots are filled up to a power of two, which hardware has anyway; of a bitmap by the same share.
+    many sums may wait. Slots are filled up to a power of two, which hardware has anyway; a bitmap gets a bit for every
+    step more, since the lanes wait for all of them before the first row block leaves.
 
     Args:
         slack: share of the steps, from 0.
     """
     extra = ceil(slack * schedule.steps)
     slots, depth = schedule.slots, schedule.partial_depth
-    slots = slots + ceil(slack * slots) if layout.index_format == "bitmap" else 1 << max(1, (slots - 1).bit_length())
+    slots = slots + extra if layout.index_format == "bitmap" else 1 << max(1, (slots - 1).bit_length())
     if depth and extra:
         depth = max(depth, min(2 * depth, MOST_WAITING))
     return LaneSchedule(schedule.steps + extra, tuple(step + extra for step in schedule.emits), slots, depth)

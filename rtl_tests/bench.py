@@ -222,6 +222,8 @@ def expected_times(
     """
     *inner, last = block.processes()
     outputs = [(depth, block.core_latency + fifo_latency(depth)) for depth in block.depths]
+    if len(outputs) == 1:  # a block may have chosen its FIFO's memory itself
+        outputs = [(outputs[0][0], block.latency)]
     chain = [_Sequence(process, [(process.depth, process.latency)]) for process in inner] + [_Sequence(last, outputs)]
     taken: list[list[int]] = [[] for _ in block.sources]
     given: list[list[int]] = [[] for _ in block.sinks]

@@ -489,7 +489,10 @@ def test_axi_lite_control(reloadable, monkeypatch):
     bench.run(
         "test_axi_lite_control",
         top="axi_lite_control",
-        sources=[*bench.register_package(folder), bench.rtl_folder() / "axi_lite_control.sv"],
+        sources=[
+            *(path for path in bench.register_package(folder) if path.name == "admmfpga_registers.sv"),
+            bench.rtl_folder() / "axi_lite_control.sv",
+        ],
         folder=folder,
         arguments=[f"-GMODEL_HASH=32'h{MODEL:08x}", f"-GRELOADABLE={int(reloadable)}"],
     )

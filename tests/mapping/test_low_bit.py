@@ -122,3 +122,14 @@ def test_thresholds_are_the_rounding_rule(seed):
     assert np.all(np.diff(found, axis=1) >= 0)
     codes = rule.low + (accumulators[:, :, None] >= found).sum(axis=2)
     np.testing.assert_array_equal(codes, rule.apply(accumulators))
+
+
+def test_shared_bytes_make_beats_that_a_dma_can_send() -> None:
+    """Five columns of four 2-bit codes would share 40 bits; a DMA takes powers of two."""
+    from admmfpga.mapping.lowering import axis_formats
+    from admmfpga.network import IntType, Network, Tensor
+
+    kind = IntType(2, False)
+    tensors = {name: Tensor(name, (n,), kind, 1.0, 0) for name, n in (("x", 60), ("y", 1))}
+    entry, _ = axis_formats(Network("n", ("x",), ("y",), tensors), interval=3)
+    assert entry.lanes * entry.container_bits in (8, 16, 32, 64)

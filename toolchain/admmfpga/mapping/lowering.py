@@ -32,7 +32,7 @@ def axis_formats(network: Network, interval: int | None = None) -> tuple[AxisFor
     entry = AxisFormat(lanes, box)
     if interval is not None and source.elements // lanes > interval:
         small = next(bits for bits in (1, 2, 4, 8) if source.dtype.bits <= bits or bits == 8)
-        packed = [n for n in divisors(source.elements) if n * small <= 64 and n * small % 8 == 0 and n > lanes]
+        packed = [n for n in divisors(source.elements) if n * small in (8, 16, 32, 64) and n > lanes]  # DMA's widths
         able = [n for n in packed if source.elements // n <= interval]
         if packed and small < box:
             entry = AxisFormat(able[0] if able else packed[-1], small)

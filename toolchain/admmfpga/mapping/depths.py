@@ -18,7 +18,7 @@ import numpy as np
 from admmfpga.blocks import MatrixUnit, WidthConverter, Window
 from admmfpga.blocks.base import LUTRAM_DEPTH, fifo_resources
 from admmfpga.mapping.design import Stage, Timing
-from admmfpga.mapping.schedule import Link, occupancies, pipeline_timing
+from admmfpga.mapping.schedule import Link, Settled, occupancies, settle
 
 
 def links(stages: Sequence[Stage]) -> list[Link]:
@@ -45,25 +45,24 @@ def size_fifos(stages: Sequence[Stage]) -> tuple[list[Stage], Timing]:
     goal = max(stage.block.cycles for stage in lean)
     # Branches that are not as deep as the analysis says may well deadlock.
     if not any(len(stage.outputs) > 1 for stage in lean):
-        found = pipeline_timing(links(lean))
-        if found is not None and _reached(found, goal):
-            return lean, found
+        found = settle(links(lean))
+        if found is not None and _reached(found.timing, goal):
+            return lean, found.timing
     names = [name for stage in lean for name in stage.outputs]
     needs = {names[index]: depth for index, depth in occupancies(links(lean), goal).items()}
     for position in range(len(lean)):
         for name, depth in _upstream(lean, position):
             needs[name] = max(depth, needs.get(name, 0))
     sized = _with_depths(lean, needs)
-    found = pipeline_timing(links(sized))
+    found = settle(links(sized))
     assert found is not None, "FIFOs as deep as analysed do not settle"
-    timing = found
     # The dearest FIFO first; what it gives back the cheaper ones keep.
     least = _depths(lean)
     widths = {name: stage.block.sink.width for stage in sized for name in stage.outputs}
     depths = _depths(sized)
     for name in sorted(depths, key=lambda name: -depths[name] * widths[name]):
-        sized, timing = _trim(sized, name, least[name], widths[name], timing)
-    return sized, timing
+        sized, found = _trim(sized, name, least[name], widths[name], found)
+    return sized, found.timing
 
 
 def _upstream(stages: Sequence[Stage], position: int) -> Iterator[tuple[str, int]]:
@@ -100,7 +99,7 @@ def _longest_gap(window: Window) -> tuple[int, int]:
     return int(around[index + 1] - around[index]), int(beats)
 
 
-def _trim(stages: list[Stage], name: str, least: int, width: int, timing: Timing) -> tuple[list[Stage], Timing]:
+def _trim(stages: list[Stage], name: str, least: int, width: int, known: Settled) -> tuple[list[Stage], Settled]:
     """The least depth that keeps the interval, among those that cost less: LUT-RAM comes in 32s, block RAM beyond."""
     now = _depths(stages)[name]
     price = fifo_resources(now, width)
@@ -109,14 +108,14 @@ def _trim(stages: list[Stage], name: str, least: int, width: int, timing: Timing
         if not least <= depth < now or (cheaper.bram18 >= price.bram18 and cheaper.lut + 4 > price.lut):
             continue
         trial = _with_depths(stages, {name: depth}, shrink=True)
-        measured = pipeline_timing(links(trial))
-        if measured is not None and _reached(measured, timing.frame_interval):
+        measured = settle(links(trial), known)
+        if measured is not None and _reached(measured.timing, known.timing.frame_interval):
             return trial, measured
-    return stages, timing
+    return stages, known
 
 
-def _reached(timing: Timing | None, interval: int) -> bool:
-    return timing is not None and timing.frame_interval <= interval and timing.settled_frames > 0
+def _reached(timing: Timing, interval: int) -> bool:
+    return timing.frame_interval <= interval and timing.settled_frames > 0
 
 
 def _depths(stages: Sequence[Stage]) -> dict[str, int]:

@@ -20,8 +20,9 @@ MAX_FRAMES = 32
 """Frames after which a pipeline counts as one whose period spans several frames."""
 
 
-MAX_SWEEPS, FEW_SWEEPS = 2000, 300
-"""Passes over all blocks after which a pipeline counts as one that deadlocks; ten are usual. The few are for trials."""
+MAX_SWEEPS, FEW_SWEEPS, TRIAL_SWEEPS = 2000, 300, 24
+"""Passes over all blocks after which a pipeline counts as one that deadlocks; ten are usual, fifty happen. A trial that
+goes on from known cycles and keeps its interval takes two or three; one that creeps towards another takes hundreds."""
 
 _LONG_AGO = -(1 << 40)
 
@@ -164,12 +165,41 @@ class _Pipeline:
         beats = len(process.schedule.emits) * self.frames
         return _Stream(latency, depth, np.full(beats, _LONG_AGO), np.full(beats, _LONG_AGO))
 
-    def run(self, sweeps: int = MAX_SWEEPS) -> bool:
-        """Until nothing moves any more; whether that was reached. A pipeline that deadlocks never does."""
+    def start_from(self, known: _Pipeline) -> bool:
+        """Take another pipeline's cycles for lower bounds, if they are: its FIFOs are as deep or deeper and no slower.
+
+        Only blocks whose bounds may rise are looked at again.
+
+        Returns:
+            whether they are.
+        """
+        pairs = list(zip(self.actors, known.actors, strict=True))
+        for actor, before in pairs:
+            for stream, other in zip(actor.sinks, before.sinks, strict=True):
+                if stream.latency < other.latency or _deeper(stream.depth, other.depth):
+                    return False
+        for actor, before in pairs:
+            actor.issue, actor.dirty = before.issue, False
+            for stream, other in zip(actor.sinks, before.sinks, strict=True):
+                stream.valid, stream.released = other.valid, other.released
+                if stream.latency != other.latency or stream.depth != other.depth:
+                    stream.valid = other.valid + (stream.latency - other.latency)
+                    actor.dirty = True
+        changed = {id(stream) for actor in self.actors if actor.dirty for stream in actor.sinks}
+        for actor in self.actors:
+            actor.dirty |= any(id(stream) in changed for stream in actor.sources)
+        return True
+
+    def run(self, sweeps: int = MAX_SWEEPS, limit: int | None = None) -> bool:
+        """Until nothing moves any more; whether that was reached. A pipeline that deadlocks never does.
+
+        Args:
+            limit: give up where the last output comes after this cycle.
+        """
         readers = {id(stream): actor for actor in self.actors for stream in actor.sources}
         writers = {id(stream): actor for actor in self.actors for stream in actor.sinks}
         while any(actor.dirty for actor in self.actors):
-            if sweeps == 0:
+            if sweeps == 0 or (limit is not None and self.outside.valid[-1] > limit):
                 return False
             sweeps -= 1
             for order in (self.actors, self.actors[::-1]):
@@ -181,6 +211,11 @@ class _Pipeline:
                             if stream is not self.outside:
                                 readers[id(stream)].dirty = True
         return True
+
+
+def _deeper(depth: int | None, other: int | None) -> bool:
+    """Whether a FIFO has more slots than another one; None: as many as it takes."""
+    return other is not None and (depth is None or depth > other)
 
 
 def output_times(links: Sequence[Link], frames: int) -> IntArray:
@@ -234,18 +269,45 @@ def pipeline_timing(links: Sequence[Link]) -> Timing | None:
     Returns:
         None if a branch is too shallow, so that the pipeline deadlocks or nearly so.
     """
-    frames = 8
+    found = settle(links)
+    return None if found is None else found.timing
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """Timing of a pipeline and the cycles of all its steps, from which one with shallower FIFOs is found sooner."""
+
+    timing: Timing
+    _pipeline: _Pipeline
+
+
+def settle(links: Sequence[Link], known: Settled | None = None) -> Settled | None:
+    """`pipeline_timing`, with what is known of the same blocks under the same or deeper FIFOs.
+
+    The cycles of the known pipeline are lower bounds of this one's as long as its beats become valid no sooner, so the
+    search for the least cycles goes on from them, and ends at the same ones. It is given up where frames end later than
+    the known pipeline's by more than an interval, or many passes move them: such FIFOs cost throughput.
+
+    Returns:
+        None if a branch is too shallow, so that the pipeline deadlocks or nearly so, or is given up.
+    """
+    frames, limit, sweeps = 8, None, FEW_SWEEPS
+    if known is not None:
+        frames = known._pipeline.frames
+        limit = int(known._pipeline.outside.valid[-1]) + known.timing.frame_interval
     while True:
         pipeline = _Pipeline(links, frames)
-        if not pipeline.run(FEW_SWEEPS):
+        if known is not None and pipeline.start_from(known._pipeline):
+            sweeps = TRIAL_SWEEPS
+        if not pipeline.run(sweeps, limit):
             return None
         times = pipeline.outside.valid.reshape(frames, -1)
         ends = np.diff(times[:, -1])
         if len(set(ends[-4:].tolist())) == 1:
             unsteady = np.flatnonzero(ends != ends[-1])
             settled = 2 if len(unsteady) == 0 else int(unsteady[-1]) + 3
-            return Timing(int(times[0, 0]), int(ends[-1]), settled)
+            return Settled(Timing(int(times[0, 0]), int(ends[-1]), settled), pipeline)
         if frames == MAX_FRAMES:
             half = ends[len(ends) // 2 :]
-            return Timing(int(times[0, 0]), int(-(-half.sum() // len(half))), 0)
-        frames *= 2
+            return Settled(Timing(int(times[0, 0]), int(-(-half.sum() // len(half))), 0), pipeline)
+        frames, limit, sweeps, known = 2 * frames, None, FEW_SWEEPS, None

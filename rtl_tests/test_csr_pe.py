@@ -35,6 +35,16 @@ CORNERS = [
 ]
 
 
+PACKED = [
+    # as above, with the rows of an index that share a DSP block
+    (8, 40, 0.2, 2, IntType(8, True), 8, True, False, LaneLayout(groups=2, lanes=2, height=2), 2),
+    (8, 24, 0.3, 2, IntType(8, False), 8, True, True, LaneLayout(height=4, lanes=3), 2),
+    (8, 24, 0.3, 3, IntType(4, False), 4, True, False, LaneLayout(height=4, lanes=2), 4),
+    (4, 9, 0.6, 3, IntType(5, True), 4, True, True, LaneLayout(height=4, index_format="bitmap"), 4),
+    (4, 20, 0.3, 3, IntType(4, False), 3, True, True, LaneLayout(height=2, index_format="relative", index_bits=2), 2),
+]
+
+
 def _random(rng):
     in_lanes, share = rng.randint(1, 3), rng.randint(1, 3)
     kind = rng.choice(["csr", "relative", "bitmap"])
@@ -66,8 +76,8 @@ def _matrix(values, rows, columns, density, weight_bits):
 def _cases():
     rng, values = random.Random(7), np.random.default_rng(7)
     cases = {}
-    shapes = [*CORNERS, *(_random(rng) for _ in range(12))]
-    for index, (rows, columns, density, vectors, source, bits, use_dsp, block_ram, layout) in enumerate(shapes):
+    shapes = [(*shape, 1) for shape in (*CORNERS, *(_random(rng) for _ in range(12)))] + PACKED
+    for index, (rows, columns, density, vectors, source, bits, use_dsp, block_ram, layout, pack) in enumerate(shapes):
         matrix = _matrix(values, rows, columns, density, bits)
         if index == 5:
             # One heavy row: lanes and groups get far apart, sums wait.
@@ -81,6 +91,7 @@ def _cases():
             weight_bits=bits,
             acc_bits=accumulator_type(matrix, source).bits,
             use_dsp=use_dsp,
+            pack=pack,
             weight_block_ram=block_ram,
             out_depth=(4, 1, 12, 2, 66)[index % 5],
         )

@@ -1,5 +1,6 @@
 """dense_pe: foldings, widths, weight memories of every kind."""
 
+import itertools
 import random
 
 import cocotb
@@ -7,6 +8,7 @@ import numpy as np
 
 import bench
 from admmfpga.blocks import DensePE
+from admmfpga.blocks.dsp_packing import spacing
 from admmfpga.network import IntType
 from admmfpga.network.ranges import accumulator_type
 
@@ -25,12 +27,43 @@ CORNERS = [
     (8, 12, 3, 8, 4, IntType(16, False), 5, False, None),
 ]
 
+PACKED = [
+    # rows, columns, vectors, pe, simd, activations, weight bits, rows a DSP block
+    (2, 1, 5, 2, 1, IntType(8, False), 8, 2),
+    (8, 10, 3, 4, 5, IntType(8, False), 8, 2),
+    (4, 6, 3, 4, 6, IntType(8, True), 8, 2),
+    (6, 14, 3, 2, 7, IntType(10, False), 8, 2),  # lanes overlap
+    (2, 9, 3, 2, 9, IntType(11, True), 8, 2),
+    (4, 8, 3, 4, 1, IntType(4, False), 4, 4),  # the carry goes to the accumulator
+    (8, 25, 3, 4, 25, IntType(4, False), 4, 4),
+    (12, 12, 3, 12, 3, IntType(5, True), 4, 4),
+    (8, 12, 3, 4, 6, IntType(4, True), 4, 4),  # lanes apart
+    (4, 5, 3, 4, 5, IntType(2, False), 5, 4),
+    (6, 6, 3, 6, 2, IntType(17, False), 3, 2),
+    (4, 20, 2, 4, 4, IntType(3, False), 4, 2),
+]
+
+EXHAUSTIVE = [
+    # activations, weight bits, rows a DSP block: every activation times all combinations of weights
+    (IntType(2, False), 3, 2),
+    (IntType(6, False), 2, 4),  # lanes overlap
+    (IntType(7, True), 2, 4),
+]
+
 
 def _random(rng):
     pe, simd = rng.randint(1, 4), rng.randint(1, 9)
     source = IntType(rng.randint(1, 8), rng.random() < 0.5)
     rows, columns = pe * rng.randint(1, 4), simd * rng.randint(1, 5)
     return rows, columns, rng.randint(1, 4), pe, simd, source, rng.randint(2, 8), rng.random() < 0.5, None
+
+
+def _random_packed(rng):
+    while True:
+        rows, columns, vectors, pe, simd, source, weight_bits, _, _ = _random(rng)
+        pack = rng.choice([2, 4])
+        if spacing(pack, source.bits, weight_bits, signed=source.signed):
+            return rows * pack, columns, vectors, pe * pack, simd, source, weight_bits, True, None, pack
 
 
 def _cases():
@@ -66,8 +99,29 @@ def _cases():
         use_dsp=False,
     )
     cases["exhaustive"] = bench.Case(block, {"matrix": weights}, 1, codes)
-    for index, shape in enumerate([*CORNERS, *(_random(rng) for _ in range(5))]):
-        rows, columns, vectors, pe, simd, source, weight_bits, use_dsp, weight_block_ram = shape
+    for index, (source, weight_bits, pack) in enumerate(EXHAUSTIVE):
+        limit = (1 << (weight_bits - 1)) - 1
+        weights = np.array(list(itertools.product(range(-limit, limit + 1), repeat=pack))).reshape(-1, 1)
+        weights = np.concatenate([weights, np.full((-len(weights) % (12 * pack), 1), -limit)])
+        codes = np.arange(source.min, source.max + 1)[:, None]
+        block = DensePE(
+            rows=len(weights),
+            columns=1,
+            vectors=len(codes),
+            pe=len(weights) // 12,
+            simd=1,
+            in_bits=source.bits,
+            in_signed=source.signed,
+            weight_bits=weight_bits,
+            acc_bits=accumulator_type(weights, source).bits,
+            pack=pack,
+        )
+        cases[f"packed{index}"] = bench.Case(block, {"matrix": weights}, 1, codes)
+    shapes = [(*shape[:-1], True, None, shape[-1]) for shape in PACKED]
+    shapes += [(*shape, 1) for shape in (*CORNERS, *(_random(rng) for _ in range(5)))]
+    shapes += [_random_packed(rng) for _ in range(4)]
+    for index, shape in enumerate(shapes):
+        rows, columns, vectors, pe, simd, source, weight_bits, use_dsp, weight_block_ram, pack = shape
         limit = (1 << (weight_bits - 1)) - 1
         matrix = values.integers(-limit, limit, (rows, columns), endpoint=True)
         extreme = values.random((rows, columns))
@@ -84,6 +138,7 @@ def _cases():
             weight_bits=weight_bits,
             acc_bits=accumulator_type(matrix, source).bits,
             use_dsp=use_dsp,
+            pack=pack,
             weight_block_ram=weight_block_ram,
             out_depth=(4, 1, 12, 2, 66)[index % 5],
         )

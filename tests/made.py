@@ -360,17 +360,22 @@ def random_gather(block: Window, rng: np.random.Generator) -> tuple[tuple[int, .
     return tuple(tuple(taps) if some else () for taps, some in zip(lists, kept, strict=True))
 
 
-def random_foldings(network: Network, rng: np.random.Generator) -> dict[str, Folding]:
+def random_foldings(network: Network, rng: np.random.Generator, *, packed: bool = True) -> dict[str, Folding]:
+    """A random folding for every layer.
+
+    Args:
+        packed: rows may share DSP blocks.
+    """
     chosen = {}
     for node in hardware_nodes(network):
-        options = list(foldings(network, node))
+        options = [one for one in foldings(network, node) if packed or one.pack == 1]
         chosen[node.name] = options[rng.integers(len(options))]
     return chosen
 
 
-def random_design(rng: np.random.Generator) -> Design:
+def random_design(rng: np.random.Generator, *, packed: bool = True) -> Design:
     network = random_network(rng)
-    return build_design(network, random_foldings(network, rng))
+    return build_design(network, random_foldings(network, rng, packed=packed))
 
 
 def random_graph_design(rng: np.random.Generator) -> Design:

@@ -25,6 +25,7 @@ sys.path.insert(0, str(HERE.parents[1] / "tests"))
 
 from admmfpga.atomic import atomic_write  # noqa: E402
 from admmfpga.blocks import BLOCKS, Block, CsrPE, Resources  # noqa: E402
+from admmfpga.blocks.dsp_packing import PACKS, spacing  # noqa: E402
 from admmfpga.blocks.shift_add import digit_count  # noqa: E402
 from admmfpga.codegen.environment import make_environment  # noqa: E402
 from admmfpga.codegen.rtl import TOP, block_sources, compile_order, render_registers, render_rtl  # noqa: E402
@@ -306,6 +307,34 @@ def _threshold(rng: np.random.Generator) -> Parameters:
     }
 
 
+def _packed(rng: np.random.Generator) -> Parameters:
+    """Widths of a shared DSP block: rows, activations, weights."""
+    while True:
+        pack, in_bits, weight_bits = _pick(rng, *PACKS), _pick(rng, 2, 3, 4, 4, 6, 8, 8), _pick(rng, 2, 3, 4, 4, 8, 8)
+        signed = bool(rng.integers(2))
+        if spacing(pack, in_bits, weight_bits, signed=signed):
+            return {"pack": pack, "in_bits": in_bits, "in_signed": signed, "weight_bits": weight_bits, "use_dsp": True}
+
+
+def _packed_dense_pe(rng: np.random.Generator) -> Parameters:
+    while True:
+        parameters = _dense_pe(rng) | _packed(rng)
+        rows, pe = parameters["rows"] * parameters["pack"], parameters["pe"] * parameters["pack"]
+        if pe * parameters["simd"] <= 40 and rows * parameters["columns"] <= 5000:
+            break
+    matrix = _matrix(rows, parameters["columns"], parameters["weight_bits"], rng)
+    accumulator = accumulator_type(matrix, IntType(parameters["in_bits"], parameters["in_signed"]))
+    return parameters | {"rows": rows, "pe": pe, "acc_bits": accumulator.bits}
+
+
+def _packed_csr_pe(rng: np.random.Generator) -> Parameters:
+    while True:
+        parameters = _csr_pe(rng) | _packed(rng)
+        height, layout = parameters["layout"]["height"], parameters["layout"]
+        if height % parameters["pack"] == 0 and layout["lanes"] * layout["groups"] * height <= 16:
+            return parameters
+
+
 def _unrolled_pe(rng: np.random.Generator) -> Parameters:
     while True:
         rows, columns = _pick(rng, 1, 2, 4, 6, 10, 16), _pick(rng, 2, 4, 6, 9, 16, 25)
@@ -415,8 +444,13 @@ DRAWS: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, in
 }
 """How to draw parameters, and how many from each of `SEEDS`."""
 
-MORE = {"requantize": (_wide_requantize, 8, 0, 4), "window": (_gather_window, 22, 0, 8)}
-"""Configurations that the draws above seldom give."""
+MORE: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, int]] = {
+    "requantize": (_wide_requantize, 8, 0, 4),
+    "window": (_gather_window, 22, 0, 8),
+    "dense_pe": (_packed_dense_pe, 12, 0, 6),
+    "csr_pe": (_packed_csr_pe, 8, 0, 4),
+}
+"""Configurations that the draws above seldom or never give."""
 
 DESIGNS = 6
 SEEDS = ((1000, "fit"), (5000, "fit"), (7000, "held-out"))
@@ -466,7 +500,7 @@ def _tuples(value: Any) -> Any:
 
 def design_of(seed: int) -> Design:
     """The whole design of a run."""
-    return random_design(np.random.default_rng(seed))
+    return random_design(np.random.default_rng(seed), packed=False)
 
 
 def _prepare(run: Run, name: str) -> Prepared:

@@ -112,10 +112,40 @@ struct Decoder<P, 2> {
   }
 };
 
+// Products of the rows that share an index, PACK of them in a DSP block.
+template <class P, int PACK>
+struct Products {
+  template <class Activation, class Weight, class Product>
+  static void multiply(const Activation& activation, const Weight weight[P::HEIGHT], Product product[P::HEIGHT]) {
+#pragma HLS INLINE
+    for (int row = 0; row < P::HEIGHT; row += PACK) {
+      Weight shared[PACK];
+#pragma HLS ARRAY_PARTITION variable=shared complete dim=1
+      Product found[PACK];
+#pragma HLS ARRAY_PARTITION variable=found complete dim=1
+      for (int i = 0; i < PACK; ++i) shared[i] = weight[row + i];
+      lanes::PackedMultiplier<PACK, P::SPACING, P::IN_BITS, P::IN_SIGNED != 0, P::WEIGHT_BITS>::products(
+          activation, shared, found);
+      for (int i = 0; i < PACK; ++i) product[row + i] = found[i];
+    }
+  }
+};
+
+template <class P>
+struct Products<P, 1> {
+  template <class Activation, class Weight, class Product>
+  static void multiply(const Activation& activation, const Weight weight[P::HEIGHT], Product product[P::HEIGHT]) {
+#pragma HLS INLINE
+    for (int row = 0; row < P::HEIGHT; ++row) {
+      product[row] = lanes::Multiplier<P::USE_DSP != 0>::template product<Product>(activation, weight[row]);
+    }
+  }
+};
+
 }  // namespace csr
 
 // P: GROUPS, LANES, IN_LANES, HEIGHT, LOAD_BEATS, STEPS, ROW_BLOCKS, SLOTS, PARTIAL_DEPTH, INDEX_FORMAT, INDEX_BITS,
-// IN_BITS, IN_SIGNED, WEIGHT_BITS, ACC_BITS, USE_DSP, VECTORS, weights(step, chunk), emits(step, chunk),
+// IN_BITS, IN_SIGNED, WEIGHT_BITS, ACC_BITS, USE_DSP, PACK, SPACING, VECTORS, weights(step, chunk), emits(step, chunk),
 // writes(beat, chunk), and indices(step, chunk) or bitmaps(row block, chunk).
 template <class P>
 void csr_pe(hls::stream<ap_uint<P::IN_LANES * P::IN_BITS> >& in,
@@ -199,10 +229,15 @@ void csr_pe(hls::stream<ap_uint<P::IN_LANES * P::IN_BITS> >& in,
           // Entries that only fill up read whatever slot they name; their weights are zero.
           const int kept = slot[lane] < P::SLOTS ? slot[lane] : 0;
           const Activation activation = bank[lane][(~round & 1) * P::SLOTS + kept];
+          Weight entry[P::HEIGHT];
+#pragma HLS ARRAY_PARTITION variable=entry complete dim=1
+          Product product[P::HEIGHT];
+#pragma HLS ARRAY_PARTITION variable=product complete dim=1
+          for (int row = 0; row < P::HEIGHT; ++row) entry[row] = weight[lane * P::HEIGHT + row];
+          csr::Products<P, P::PACK>::multiply(activation, entry, product);
           for (int row = 0; row < P::HEIGHT; ++row) {
             const Accumulator before = begins[lane] ? (Accumulator)0 : (Accumulator)sum[lane][row];
-            sum[lane][row] = before + lanes::Multiplier<P::USE_DSP != 0>::template product<Product>(
-                                          activation, weight[lane * P::HEIGHT + row]);
+            sum[lane][row] = before + product[row];
             if (ends[lane]) waiting[lane][row][finished[lane]] = sum[lane][row];
           }
           begins[lane] = ends[lane];

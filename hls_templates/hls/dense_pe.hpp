@@ -10,7 +10,46 @@
 
 #include "lanes.hpp"
 
-// P: PE, SIMD, NEURON_FOLDS, SYNAPSE_FOLDS, IN_BITS, IN_SIGNED, WEIGHT_BITS, ACC_BITS, USE_DSP, VECTORS,
+namespace dense {
+
+// Dot products of PACK rows with a beat. The tree of products is outside the loop-carried sum, which is one adder.
+template <class P, int PACK>
+struct Rows {
+  template <class Activation, class Weight, class Product, class Accumulator>
+  static void dot(const Activation activation[P::SIMD], const Weight weight[P::PE * P::SIMD], int pe,
+                  Accumulator result[PACK]) {
+#pragma HLS INLINE
+    for (int row = 0; row < PACK; ++row) result[row] = 0;
+    for (int i = 0; i < P::SIMD; ++i) {
+      Weight shared[PACK];
+#pragma HLS ARRAY_PARTITION variable=shared complete dim=1
+      Product product[PACK];
+#pragma HLS ARRAY_PARTITION variable=product complete dim=1
+      for (int row = 0; row < PACK; ++row) shared[row] = weight[(pe + row) * P::SIMD + i];
+      lanes::PackedMultiplier<PACK, P::SPACING, P::IN_BITS, P::IN_SIGNED != 0, P::WEIGHT_BITS>::products(
+          activation[i], shared, product);
+      for (int row = 0; row < PACK; ++row) result[row] += product[row];
+    }
+  }
+};
+
+template <class P>
+struct Rows<P, 1> {
+  template <class Activation, class Weight, class Product, class Accumulator>
+  static void dot(const Activation activation[P::SIMD], const Weight weight[P::PE * P::SIMD], int pe,
+                  Accumulator result[1]) {
+#pragma HLS INLINE
+    Accumulator sum = 0;
+    for (int i = 0; i < P::SIMD; ++i) {
+      sum += lanes::Multiplier<P::USE_DSP != 0>::template product<Product>(activation[i], weight[pe * P::SIMD + i]);
+    }
+    result[0] = sum;
+  }
+};
+
+}  // namespace dense
+
+// P: PE, SIMD, NEURON_FOLDS, SYNAPSE_FOLDS, IN_BITS, IN_SIGNED, WEIGHT_BITS, ACC_BITS, USE_DSP, PACK, SPACING, VECTORS,
 // weights(address, chunk).
 template <class P>
 void dense_pe(hls::stream<ap_uint<P::SIMD * P::IN_BITS> >& in, hls::stream<ap_uint<P::PE * P::ACC_BITS> >& out) {
@@ -46,14 +85,14 @@ void dense_pe(hls::stream<ap_uint<P::SIMD * P::IN_BITS> >& in, hls::stream<ap_ui
     }
     lanes::unpack_chunks<P::PE * P::SIMD, P::WEIGHT_BITS, true>(chunk, weight);
 
-    for (int pe = 0; pe < P::PE; ++pe) {
-      // The tree of products is outside the loop-carried sum, which is one adder.
-      Accumulator dot = 0;
-      for (int i = 0; i < P::SIMD; ++i) {
-        dot += lanes::Multiplier<P::USE_DSP != 0>::template product<Product>(activation[i], weight[pe * P::SIMD + i]);
+    for (int pe = 0; pe < P::PE; pe += P::PACK) {
+      Accumulator dot[P::PACK];
+#pragma HLS ARRAY_PARTITION variable=dot complete dim=1
+      dense::Rows<P, P::PACK>::template dot<Activation, Weight, Product, Accumulator>(activation, weight, pe, dot);
+      for (int row = 0; row < P::PACK; ++row) {
+        const Accumulator before = synapse_fold == 0 ? (Accumulator)0 : (Accumulator)sum[pe + row];
+        sum[pe + row] = before + dot[row];
       }
-      const Accumulator before = synapse_fold == 0 ? (Accumulator)0 : (Accumulator)sum[pe];
-      sum[pe] = before + dot;
     }
     if (synapse_fold == P::SYNAPSE_FOLDS - 1) {
       out.write(lanes::pack<P::PE, P::ACC_BITS>(sum));

@@ -183,6 +183,56 @@ struct Multiplier<false> {
   }
 };
 
+// LANES products of an activation, LANES > 1: weights SPACING bits apart make one wide factor of a DSP block's
+// multiplier, and the products are cut out of its result. Weights are stored in borrow form: each is one less if the lanes
+// below it, as one number, are negative, so the wide factor is their sign-extended concatenation.
+template <int LANES, int SPACING, int IN_BITS, bool IN_SIGNED, int WEIGHT_BITS>
+struct PackedMultiplier {
+  static const int PRODUCT_BITS = IN_BITS + WEIGHT_BITS - (IN_SIGNED ? 1 : 0);
+  static const int WIDE_BITS = (LANES - 1) * SPACING + WEIGHT_BITS;
+  static const int FULL_BITS = WIDE_BITS + IN_BITS + 1;
+  static const unsigned long long FIELD = (1ULL << SPACING) - 1;
+
+  template <class A, class B, class R>
+  static void products(const A& activation, const B weight[LANES], R product[LANES]) {
+#pragma HLS INLINE
+    unsigned long long fields = 0, halves = 0;
+    for (int i = 0; i < LANES; ++i) {
+      const unsigned long long field = (unsigned long long)(long long)weight[i];
+      fields |= (i < LANES - 1 ? field & FIELD : field) << (i * SPACING);
+      // Half the range of a lane, so that it is never negative; the highest one may be.
+      if (SPACING == PRODUCT_BITS && i < LANES - 1) halves |= 1ULL << ((i + 1) * SPACING - 1);
+    }
+    typedef typename Integer<FULL_BITS, true>::type Full;
+    Full full = times<Full>(number<WIDE_BITS, true>(fields), activation);
+#pragma HLS BIND_OP variable=full op=mul impl=dsp
+    const Full raised = (Full)(full + number<FULL_BITS, true>(halves));
+    const unsigned long long bits = (unsigned long long)(long long)raised;
+    if (SPACING == PRODUCT_BITS) {
+      for (int i = 0; i < LANES; ++i) {
+        const unsigned long long half = i < LANES - 1 ? 1ULL << (PRODUCT_BITS - 1) : 0;
+        product[i] = (R)number<PRODUCT_BITS, true>((bits >> (i * SPACING)) ^ half);
+      }
+    } else {
+      // Lanes overlap by a bit. The lowest bit of a product needs no multiplier; where it is another one than that of the
+      // lane, the lane below is negative, and has borrowed.
+      unsigned long long lost = 0;
+      for (int i = 0; i < LANES; ++i) {
+        unsigned long long next = 0;
+        if (i < LANES - 1) {
+          const long long borrowed = (long long)weight[i] >> (WEIGHT_BITS - 1);
+          const long long parity = ((long long)weight[i + 1] ^ borrowed) & (long long)activation;
+          next = ((bits >> ((i + 1) * SPACING)) ^ (unsigned long long)parity) & 1ULL;
+        }
+        const unsigned long long field = bits >> (i * SPACING);
+        const unsigned long long low = i < LANES - 1 ? (field & FIELD) | next << SPACING : field;
+        product[i] = (R)number<PRODUCT_BITS, true>(low + lost);
+        lost = next;
+      }
+    }
+  }
+};
+
 }  // namespace lanes
 
 #endif

@@ -167,6 +167,7 @@ module binary_pe #(
     end
 
     wire signed [TREE_BITS-1:0] total;
+    wire unused_carry;
     adder_tree #(
         .INPUTS(LEAVES),
         .IN_BITS(LEAF_BITS),
@@ -175,7 +176,9 @@ module binary_pe #(
     ) adder_tree_i (
         .clk(clk),
         .in_data(leaves),
-        .sum(total)
+        .in_carries('0),
+        .sum(total),
+        .carry(unused_carry)
     );
 
     logic [SUM_BITS-1:0] accumulator;

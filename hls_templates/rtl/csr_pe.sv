@@ -36,6 +36,9 @@ module csr_pe #(
     parameter int ACC_BITS = 24,
     // Multipliers in DSP blocks or in LUTs.
     parameter int USE_DSP = 1,
+    // Rows of an index that share a DSP block, a divisor of HEIGHT, and how far apart their weights are in its factor.
+    parameter int PACK = 1,
+    parameter int SPACING = 0,
     // Program, and destinations of arriving activations, in block RAM or in LUTs.
     parameter int WEIGHT_BLOCK_RAM = 0,
     parameter int WRITE_BLOCK_RAM = 0,
@@ -44,9 +47,10 @@ module csr_pe #(
     // Output FIFO.
     parameter int OUT_DEPTH = 2,
     parameter int OUT_BLOCK_RAM = 0,
-    // Words for $readmemh. Of a step: weights (lane (group*LANES + lane)*HEIGHT + row); entries {index, ends a row block}
-    // (lane group*LANES + lane); whether it emits. Of a row block: bits (lane (group*LANES + lane)*SLOTS + slot). Of a
-    // beat: destinations {slot, lane, is kept} (lane group*IN_LANES + position).
+    // Words for $readmemh. Of a step: weights (lane (group*LANES + lane)*HEIGHT + row, PACK rows in borrow form, see
+    // `packed_multiplier`); entries {index, ends a row block} (lane group*LANES + lane); whether it emits. Of a row
+    // block: bits (lane (group*LANES + lane)*SLOTS + slot). Of a beat: destinations {slot, lane, is kept} (lane
+    // group*IN_LANES + position).
     parameter WEIGHTS = "",
     parameter INDICES = "",
     parameter BITMAPS = "",
@@ -77,6 +81,10 @@ module csr_pe #(
   end
   if (PARTIAL_DEPTH == 0 && GROUPS * LANES != 1) begin : g_illegal_skew
     $fatal(1, "csr_pe: several lanes need somewhere to wait for each other");
+  end
+
+  if (PACK < 1 || HEIGHT % PACK != 0 || (PACK > 1 && USE_DSP == 0)) begin : g_illegal_packing
+    $fatal(1, "csr_pe: PACK must divide HEIGHT, and needs DSP blocks");
   end
 
   localparam int ALL_LANES = GROUPS * LANES;
@@ -269,7 +277,10 @@ module csr_pe #(
 
   // --- Lanes.
 
-  localparam int PRODUCT_BITS = IN_BITS + WEIGHT_BITS < ACC_BITS ? IN_BITS + WEIGHT_BITS : ACC_BITS;
+  localparam int EXACT_BITS = IN_BITS + WEIGHT_BITS - (PACK > 1 && IN_SIGNED != 0 ? 1 : 0);
+  localparam int PRODUCT_BITS = EXACT_BITS < ACC_BITS ? EXACT_BITS : ACC_BITS;
+  // Packed lanes that overlap leave a carry to be added.
+  localparam int CARRIES = PACK > 1 && SPACING < EXACT_BITS ? 1 : 0;
   localparam int SUM_WIDTH = HEIGHT * ACC_BITS;
 
   localparam int POINTER_BITS = PARTIAL_DEPTH > 1 ? $clog2(PARTIAL_DEPTH) : 1;
@@ -327,23 +338,54 @@ module csr_pe #(
       if (rst) begins <= 1'b1;
     end
 
+    wire [HEIGHT*PRODUCT_BITS-1:0] products;
+    wire [HEIGHT-1:0] carries;
+    for (genvar row = 0; row < HEIGHT; row += PACK) begin : g_product
+      if (PACK == 1) begin : g_single
+        multiplier #(
+            .A_BITS(IN_BITS + 1),
+            .B_BITS(WEIGHT_BITS),
+            .OUT_BITS(PRODUCT_BITS),
+            .USE_DSP(USE_DSP)
+        ) multiplier_i (
+            .clk(clk),
+            .a({IN_SIGNED != 0 && code[IN_BITS-1], code}),
+            .b(weights[(lane*HEIGHT+row)*WEIGHT_BITS+:WEIGHT_BITS]),
+            .product(products[row*PRODUCT_BITS+:PRODUCT_BITS])
+        );
+        assign carries[row] = 1'b0;
+      end else begin : g_packed
+        packed_multiplier #(
+            .LANES(PACK),
+            .SPACING(SPACING),
+            .IN_BITS(IN_BITS),
+            .IN_SIGNED(IN_SIGNED),
+            .WEIGHT_BITS(WEIGHT_BITS),
+            .OUT_BITS(PRODUCT_BITS)
+        ) multiplier_i (
+            .clk(clk),
+            .code(code),
+            .weights(weights[(lane*HEIGHT+row)*WEIGHT_BITS+:PACK*WEIGHT_BITS]),
+            .products(products[row*PRODUCT_BITS+:PACK*PRODUCT_BITS]),
+            .carries(carries[row+:PACK])
+        );
+      end
+    end
+
     wire [SUM_WIDTH-1:0] accumulators;
     for (genvar row = 0; row < HEIGHT; row++) begin : g_row
-      wire signed [PRODUCT_BITS-1:0] product;
-      multiplier #(
-          .A_BITS(IN_BITS + 1),
-          .B_BITS(WEIGHT_BITS),
-          .OUT_BITS(PRODUCT_BITS),
-          .USE_DSP(USE_DSP)
-      ) multiplier_i (
-          .clk(clk),
-          .a({IN_SIGNED != 0 && code[IN_BITS-1], code}),
-          .b(weights[(lane*HEIGHT+row)*WEIGHT_BITS+:WEIGHT_BITS]),
-          .product(product)
-      );
+      wire signed [PRODUCT_BITS-1:0] product = products[row*PRODUCT_BITS+:PRODUCT_BITS];
       logic signed [ACC_BITS-1:0] accumulator;
-      always_ff @(posedge clk) begin
-        if (valid[3]) accumulator <= ACC_BITS'(product) + (begins ? ACC_BITS'(0) : accumulator);
+      // The lowest of packed rows has lost nothing.
+      if (CARRIES != 0 && row % PACK != 0) begin : g_carry
+        wire [ACC_BITS:0] added = {ACC_BITS'(product), 1'b1} + {begins ? ACC_BITS'(0) : accumulator, carries[row]};
+        wire unused_carry = added[0];
+        always_ff @(posedge clk) if (valid[3]) accumulator <= added[ACC_BITS:1];
+      end else begin : g_plain
+        wire unused_carry = carries[row];
+        always_ff @(posedge clk) begin
+          if (valid[3]) accumulator <= ACC_BITS'(product) + (begins ? ACC_BITS'(0) : accumulator);
+        end
       end
       assign accumulators[row*ACC_BITS+:ACC_BITS] = accumulator;
     end
@@ -379,6 +421,7 @@ module csr_pe #(
   for (genvar group = 0; group < GROUPS; group++) begin : g_group
     for (genvar row = 0; row < HEIGHT; row++) begin : g_row
       wire [LANES*ACC_BITS-1:0] addends;
+      wire unused_carry;
       for (genvar lane = 0; lane < LANES; lane++) begin : g_addend
         assign addends[lane*ACC_BITS+:ACC_BITS] = partials[((group*LANES+lane)*HEIGHT+row)*ACC_BITS+:ACC_BITS];
       end
@@ -389,7 +432,9 @@ module csr_pe #(
       ) adder_tree_i (
           .clk(clk),
           .in_data(addends),
-          .sum(sums[(group*HEIGHT+row)*ACC_BITS+:ACC_BITS])
+          .in_carries('0),
+          .sum(sums[(group*HEIGHT+row)*ACC_BITS+:ACC_BITS]),
+          .carry(unused_carry)
       );
     end
   end

@@ -24,6 +24,9 @@ module dense_pe #(
     parameter int ACC_BITS = 24,
     // Multipliers in DSP blocks or in LUTs.
     parameter int USE_DSP = 1,
+    // Rows that share a DSP block, a divisor of PE, and how far apart their weights are in its factor.
+    parameter int PACK = 1,
+    parameter int SPACING = 0,
     // Weights in block RAM or in LUTs.
     parameter int WEIGHT_BLOCK_RAM = 0,
     // 1: memories take new contents from the load chain; 0: they are constant and the chain goes past.
@@ -31,7 +34,8 @@ module dense_pe #(
     // Output FIFO.
     parameter int OUT_DEPTH = 2,
     parameter int OUT_BLOCK_RAM = 0,
-    // Weight words for $readmemh: lane pe*SIMD + simd, address nf*SYNAPSE_FOLDS + sf.
+    // Weight words for $readmemh: lane pe*SIMD + simd, address nf*SYNAPSE_FOLDS + sf. PACK rows in borrow form, see
+    // `packed_multiplier`.
     parameter WEIGHTS = ""
 ) (
     input  wire                     clk,
@@ -52,6 +56,10 @@ module dense_pe #(
   end
   if (IN_BITS < 1 || WEIGHT_BITS < 1 || ACC_BITS < 1) begin : g_illegal_width
     $fatal(1, "dense_pe: widths must be positive");
+  end
+
+  if (PACK < 1 || PE % PACK != 0 || (PACK > 1 && USE_DSP == 0)) begin : g_illegal_packing
+    $fatal(1, "dense_pe: PACK must divide PE, and needs DSP blocks");
   end
 
   localparam int WIDTH = SIMD * IN_BITS;
@@ -159,44 +167,92 @@ module dense_pe #(
 
   // --- Products, sums, accumulators.
 
-  localparam int PRODUCT_BITS = IN_BITS + WEIGHT_BITS < ACC_BITS ? IN_BITS + WEIGHT_BITS : ACC_BITS;
+  localparam int EXACT_BITS = IN_BITS + WEIGHT_BITS - (PACK > 1 && IN_SIGNED != 0 ? 1 : 0);
+  localparam int PRODUCT_BITS = EXACT_BITS < ACC_BITS ? EXACT_BITS : ACC_BITS;
+  // Packed lanes that overlap leave a carry to be added.
+  localparam int CARRIES = PACK > 1 && SPACING < EXACT_BITS ? 1 : 0;
 
   wire [PE*ACC_BITS-1:0] accumulators;
 
-  for (genvar pe = 0; pe < PE; pe++) begin : g_pe
-    wire [SIMD*PRODUCT_BITS-1:0] products;
+  for (genvar group = 0; group < PE / PACK; group++) begin : g_group
+    // Of its PACK rows.
+    wire [SIMD*PRODUCT_BITS-1:0] products[PACK];
+    wire [SIMD-1:0] carries[PACK];
+
     for (genvar lane = 0; lane < SIMD; lane++) begin : g_lane
       wire [IN_BITS-1:0] code = activation_operands[lane*IN_BITS+:IN_BITS];
-      multiplier #(
-          .A_BITS(IN_BITS + 1),
-          .B_BITS(WEIGHT_BITS),
-          .OUT_BITS(PRODUCT_BITS),
-          .USE_DSP(USE_DSP)
-      ) multiplier_i (
+      if (PACK == 1) begin : g_single
+        multiplier #(
+            .A_BITS(IN_BITS + 1),
+            .B_BITS(WEIGHT_BITS),
+            .OUT_BITS(PRODUCT_BITS),
+            .USE_DSP(USE_DSP)
+        ) multiplier_i (
+            .clk(clk),
+            .a({IN_SIGNED != 0 && code[IN_BITS-1], code}),
+            .b(weight_operands[(group*SIMD+lane)*WEIGHT_BITS+:WEIGHT_BITS]),
+            .product(products[0][lane*PRODUCT_BITS+:PRODUCT_BITS])
+        );
+        assign carries[0][lane] = 1'b0;
+      end else begin : g_packed
+        wire [PACK*WEIGHT_BITS-1:0] shared_weights;
+        wire [PACK*PRODUCT_BITS-1:0] shared_products;
+        wire [PACK-1:0] shared_carries;
+        for (genvar i = 0; i < PACK; i++) begin : g_row
+          localparam int AT = (group * PACK + i) * SIMD + lane;
+          assign shared_weights[i*WEIGHT_BITS+:WEIGHT_BITS] = weight_operands[AT*WEIGHT_BITS+:WEIGHT_BITS];
+          assign products[i][lane*PRODUCT_BITS+:PRODUCT_BITS] = shared_products[i*PRODUCT_BITS+:PRODUCT_BITS];
+          assign carries[i][lane] = shared_carries[i];
+        end
+        packed_multiplier #(
+            .LANES(PACK),
+            .SPACING(SPACING),
+            .IN_BITS(IN_BITS),
+            .IN_SIGNED(IN_SIGNED),
+            .WEIGHT_BITS(WEIGHT_BITS),
+            .OUT_BITS(PRODUCT_BITS)
+        ) multiplier_i (
+            .clk(clk),
+            .code(code),
+            .weights(shared_weights),
+            .products(shared_products),
+            .carries(shared_carries)
+        );
+      end
+    end
+
+    for (genvar i = 0; i < PACK; i++) begin : g_pe
+      // The lowest of packed rows has lost nothing.
+      localparam int CARRY = CARRIES != 0 && i > 0 ? 1 : 0;
+      wire signed [ACC_BITS-1:0] sum;
+      wire carry;
+      adder_tree #(
+          .INPUTS(SIMD),
+          .IN_BITS(PRODUCT_BITS),
+          .OUT_BITS(ACC_BITS),
+          .CARRIES(CARRY)
+      ) adder_tree_i (
           .clk(clk),
-          .a({IN_SIGNED != 0 && code[IN_BITS-1], code}),
-          .b(weight_operands[(pe*SIMD+lane)*WEIGHT_BITS+:WEIGHT_BITS]),
-          .product(products[lane*PRODUCT_BITS+:PRODUCT_BITS])
+          .in_data(products[i]),
+          .in_carries(carries[i]),
+          .sum(sum),
+          .carry(carry)
       );
-    end
 
-    wire signed [ACC_BITS-1:0] sum;
-    adder_tree #(
-        .INPUTS(SIMD),
-        .IN_BITS(PRODUCT_BITS),
-        .OUT_BITS(ACC_BITS)
-    ) adder_tree_i (
-        .clk(clk),
-        .in_data(products),
-        .sum(sum)
-    );
-
-    logic signed [ACC_BITS-1:0] accumulator;
-    always_ff @(posedge clk) begin
       // One adder whose second operand may be zero: a LUT a bit, and part of the DSP block where SIMD is 1.
-      if (valid[STAGES-1]) accumulator <= sum + (first[STAGES-1] ? ACC_BITS'(0) : accumulator);
+      logic signed [ACC_BITS-1:0] accumulator;
+      if (CARRY != 0) begin : g_carry
+        wire [ACC_BITS:0] added = {sum, 1'b1} + {first[STAGES-1] ? ACC_BITS'(0) : accumulator, carry};
+        wire unused_carry = added[0];
+        always_ff @(posedge clk) if (valid[STAGES-1]) accumulator <= added[ACC_BITS:1];
+      end else begin : g_plain
+        wire unused_carry = carry;
+        always_ff @(posedge clk) begin
+          if (valid[STAGES-1]) accumulator <= sum + (first[STAGES-1] ? ACC_BITS'(0) : accumulator);
+        end
+      end
+      assign accumulators[(group*PACK+i)*ACC_BITS+:ACC_BITS] = accumulator;
     end
-    assign accumulators[pe*ACC_BITS+:ACC_BITS] = accumulator;
   end
 
   fifo #(

@@ -300,6 +300,7 @@ module engine_compute #(
           .product(products[lane*17+:17])
       );
     end
+    wire unused_carry;
     adder_tree #(
         .INPUTS(SIMD),
         .IN_BITS(17),
@@ -307,7 +308,9 @@ module engine_compute #(
     ) adder_tree_i (
         .clk(clk),
         .in_data(products),
-        .sum(matrix_sums[pe*32+:32])
+        .in_carries('0),
+        .sum(matrix_sums[pe*32+:32]),
+        .carry(unused_carry)
     );
   end
 

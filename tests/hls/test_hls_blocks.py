@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from admmfpga.blocks import (
     WidthConverter,
     Window,
 )
+from admmfpga.blocks.dsp_packing import PACKS, spacing
 from admmfpga.codegen.hls import Rom
 from admmfpga.network import BIPOLAR, IntArray, IntType
 from admmfpga.packing import LaneLayout, Memory
@@ -166,12 +168,21 @@ def _dense_pe(rng: np.random.Generator) -> Iterator[Made]:
         (3, 40, 2, 2, 8, 6),
         (2, 8, 1, 2, 5, 4),
     ]
-    for pe, simd, rows, columns, in_bits, weight_bits in fixed:
+    packed = [
+        # the same, with signedness and rows a DSP block
+        (2, 5, 3, 2, 8, 8, False, 2),
+        (4, 3, 1, 2, 11, 8, True, 2),
+        (4, 9, 2, 3, 4, 4, False, 4),
+        (8, 4, 1, 1, 4, 4, True, 4),
+        (4, 1, 2, 5, 5, 3, True, 4),
+    ]
+    shapes = [(*shape, _signed(rng), 1) for shape in fixed] + packed
+    for pe, simd, rows, columns, in_bits, weight_bits, signed, pack in shapes:
         top = (1 << (weight_bits - 1)) - 1
         matrix = rng.integers(-top, top, (pe * rows, simd * columns), endpoint=True)
         matrix[0] = top
         matrix[-1] = -top
-        activation = IntType(in_bits, _signed(rng))
+        activation = IntType(in_bits, signed)
         bound = int(np.abs(matrix).sum(axis=1).max()) * max(activation.max, -activation.min)
         block = DensePE(
             rows=pe * rows,
@@ -183,7 +194,8 @@ def _dense_pe(rng: np.random.Generator) -> Iterator[Made]:
             in_signed=activation.signed,
             weight_bits=weight_bits,
             acc_bits=IntType.signed_holding(-bound, bound).bits,
-            use_dsp=_signed(rng),
+            use_dsp=pack > 1 or _signed(rng),
+            pack=pack,
         )
         yield _case(block, rng, {"matrix": matrix})
 
@@ -204,12 +216,18 @@ def _csr_pe(rng: np.random.Generator) -> Iterator[Made]:
         (8, 150, 0.1, 16, 8, LaneLayout(groups=2, height=4, index_format="bitmap")),
         (6, 1, 0.5, 2, 2, LaneLayout(lanes=2, index_format="bitmap")),
     ]
-    for rows, columns, density, in_bits, weight_bits, layout in fixed:
+    packed = [
+        (8, 20, 0.4, 8, 8, LaneLayout(lanes=2, height=2), False, 2),
+        (8, 20, 0.4, 8, 6, LaneLayout(groups=2, height=4), True, 2),
+        (8, 30, 0.2, 4, 4, LaneLayout(lanes=3, height=4), False, 4),
+    ]
+    shapes = [(*shape, _signed(rng), 1) for shape in fixed] + packed
+    for rows, columns, density, in_bits, weight_bits, layout, signed, pack in shapes:
         top = (1 << (weight_bits - 1)) - 1
         matrix = rng.integers(-top, top, (rows, columns), endpoint=True)
         matrix[rng.random(matrix.shape) < 0.2] = top
         matrix[rng.random(matrix.shape) >= density] = 0
-        activation = IntType(in_bits, _signed(rng))
+        activation = IntType(in_bits, signed)
         bound = max(1, int(np.abs(matrix).sum(axis=1).max()) * max(activation.max, -activation.min))
         block = CsrPE.of(
             matrix,
@@ -219,7 +237,8 @@ def _csr_pe(rng: np.random.Generator) -> Iterator[Made]:
             in_signed=activation.signed,
             weight_bits=weight_bits,
             acc_bits=IntType.signed_holding(-bound, bound).bits,
-            use_dsp=_signed(rng),
+            use_dsp=pack > 1 or _signed(rng),
+            pack=pack,
         )
         yield _case(block, rng, {"matrix": matrix})
 
@@ -377,6 +396,71 @@ def test_blocks(tmp_path: Path, fast: bool) -> None:
                 f"{case.name} {case.block}: (frame, beat, lane) {wrong[0].tolist()}: "
                 f"{got[tuple(wrong[0])]} where the model gives {expected[tuple(wrong[0])]}; {len(wrong)} differ"
             )
+
+
+PACKED_MAIN = """\
+#include "lanes.hpp"
+
+#include <cstdio>
+
+// Every activation times combinations of the weights from -TOP to TOP: every STEP-th, and those at the ends.
+template <int LANES, int SPACING, int IN_BITS, bool IN_SIGNED, int WEIGHT_BITS>
+static int wrong(int step) {
+  const int top = (1 << (WEIGHT_BITS - 1)) - 1;
+  int values[1 << WEIGHT_BITS], count = 0;
+  for (int w = -top; w <= top; ++w)
+    if (w <= -top + 1 || w >= top - 1 || w * w <= 1 || w % step == 0) values[count++] = w;
+  long long combinations = 1;
+  for (int i = 0; i < LANES; ++i) combinations *= count;
+  const int low = IN_SIGNED ? -(1 << (IN_BITS - 1)) : 0;
+  for (long long c = 0; c < combinations; ++c) {
+    int weight[LANES], borrow = 0;
+    typename lanes::Integer<WEIGHT_BITS, true>::type stored[LANES];
+    long long rest = c;
+    for (int i = 0; i < LANES; ++i) {
+      weight[i] = values[rest % count];
+      rest /= count;
+      stored[i] = weight[i] - borrow;
+      borrow = weight[i] - borrow < 0;
+    }
+    for (int x = low; x < low + (1 << IN_BITS); ++x) {
+      const typename lanes::Integer<IN_BITS, IN_SIGNED>::type activation = x;
+      typename lanes::Integer<IN_BITS + WEIGHT_BITS, true>::type product[LANES];
+      lanes::PackedMultiplier<LANES, SPACING, IN_BITS, IN_SIGNED, WEIGHT_BITS>::products(activation, stored, product);
+      for (int i = 0; i < LANES; ++i) {
+        if (product[i] == weight[i] * x) continue;
+        std::printf("%d lanes %d apart, %d bits, weight %d: %d * %d\\n", LANES, SPACING, IN_BITS, i, weight[i], x);
+        return 1;
+      }
+    }
+  }
+  return 0;
+}
+
+int main() {
+  int found = 0;
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "exact"])
+def test_packed_multiplier(tmp_path: Path, fast: bool) -> None:
+    """Widths that fit: all activations, all weights of few bits, of more bits those at the ends and around zero."""
+    calls = []
+    for pack, weight_bits, signed in itertools.product(PACKS, range(2, 9), (False, True)):
+        widths = [a for a in range(1, 13) if spacing(pack, a, weight_bits, signed=signed)]
+        # The greatest width, the least that overlaps, one without.
+        exact = [a for a in widths if spacing(pack, a, weight_bits, signed=signed) == a + weight_bits - signed]
+        for in_bits in sorted({*widths[-1:], *exact[-1:], *widths[len(exact) : len(exact) + 1]}):
+            apart = spacing(pack, in_bits, weight_bits, signed=signed)
+            count = 2 ** (in_bits + pack * (weight_bits - 1))
+            step = 1 if count < 1 << 17 and in_bits < 11 else 1 << weight_bits
+            flag = str(signed).lower()
+            calls.append(f"  found += wrong<{pack}, {apart}, {in_bits}, {flag}, {weight_bits}>({step});\n")
+    assert len(calls) > 30
+    (tmp_path / "main.cpp").write_text(PACKED_MAIN + "".join(calls) + "  return found != 0;\n}\n")
+    (tmp_path / "hls").symlink_to(resource_dir("hls_templates") / "hls")
+    compile_and_run(tmp_path, tmp_path / "main.cpp", fast=fast)
 
 
 SHAPES = [

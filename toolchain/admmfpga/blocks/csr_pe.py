@@ -40,6 +40,7 @@ from admmfpga.blocks.base import (
     weight_memory_resources,
 )
 from admmfpga.blocks.calibration import Terms
+from admmfpga.blocks.dsp_packing import is_narrow, to_borrow_form
 from admmfpga.blocks.families import family
 from admmfpga.blocks.matrix_unit import MatrixUnit
 from admmfpga.network import IntArray
@@ -93,6 +94,7 @@ class CsrPE(MatrixUnit):
         weight_bits: int,
         acc_bits: int,
         use_dsp: bool = True,
+        pack: int = 1,
         weight_block_ram: bool = True,
         out_depth: int = 2,
         slack: float | None = None,
@@ -119,10 +121,14 @@ class CsrPE(MatrixUnit):
             weight_bits=weight_bits,
             acc_bits=acc_bits,
             use_dsp=use_dsp,
+            pack=pack,
             weight_block_ram=weight_block_ram,
             out_depth=out_depth,
             reloadable=slack is not None,
         )
+
+    def __post_init__(self) -> None:
+        assert self.layout.height % self.pack == 0, self
 
     @property
     def pe(self) -> int:
@@ -237,6 +243,9 @@ class CsrPE(MatrixUnit):
             return Memory(f"{name}.{suffix}", lanes, bits, layer, format_, signed=signed, constant=constant)
 
         weights = program.weights.reshape(self.steps, -1)
+        if self.pack > 1:
+            assert is_narrow(weights, self.weight_bits), self
+            weights = to_borrow_form(weights.reshape(self.steps, -1, self.pack)).reshape(weights.shape)
         images = {
             "WEIGHTS": memory("weights", weights, self.weight_bits, signed=True),
             # The steps in which rows leave are the schedule that everything behind is built for.
@@ -293,7 +302,8 @@ class CsrPE(MatrixUnit):
         adders = sum(level >= 1 for level, _ in chains)
         tree_registers = sum(length - (level == 0) for level, length in chains)
         step, beat, block = (counter_terms(n) for n in (self.steps, self.vector_beats, self.row_blocks))
-        accumulators = 0 if absorbs else self.multipliers * self.acc_bits
+        accumulators = 0 if absorbs and self.pack == 1 else self.multipliers * self.acc_bits
+        carries = self.multipliers * (self.pack - 1) // self.pack * self.overlaps
         pointers = clog2(self.partial_depth) if self.partial_depth > 1 else 0
         relative = self.layout.index_format == "relative"
         bitmap = self.layout.index_format == "bitmap"
@@ -312,6 +322,7 @@ class CsrPE(MatrixUnit):
                 "accumulator_bits": accumulators,
                 "adder_bits": self.pe * self.acc_bits * adders,
                 "pointer_bits": pointers * (self.lanes + 1),
+                "carries": carries,
                 "unsigned_multipliers": self.multipliers * self.one_multiplier.lut * (not dsp and not self.in_signed),
             },
             ff={
@@ -331,6 +342,7 @@ class CsrPE(MatrixUnit):
                 "pointer_bits": pointers * (self.lanes + 1),
                 # A memory of one word is a register.
                 "waiting_bits": self.multipliers * self.acc_bits * (self.partial_depth == 1),
+                "carries": carries,
             },
         )
 
@@ -366,7 +378,7 @@ class CsrPE(MatrixUnit):
             one = ram_resources(self.partial_depth, width, block_ram=self.partial_depth > LUTRAM_DEPTH)
             total += one * self.lanes
         if self.multipliers_in_dsp:
-            total += Resources(dsp=self.multipliers)
+            total += Resources(dsp=self.multipliers // self.pack)
         elif self.in_signed:
             total += Resources(lut=self.multipliers * self.one_multiplier.lut)
         return total
@@ -393,6 +405,8 @@ class CsrPE(MatrixUnit):
             "WEIGHT_BITS": self.weight_bits,
             "ACC_BITS": self.acc_bits,
             "USE_DSP": int(self.multipliers_in_dsp),
+            "PACK": self.pack,
+            "SPACING": self.spacing,
             "WEIGHT_BLOCK_RAM": int(self.weight_block_ram),
             "WRITE_BLOCK_RAM": int(self.writes_in_block_ram),
             "RELOADABLE": int(self.reloadable),

@@ -31,6 +31,7 @@ from admmfpga.blocks.base import (
     weight_memory_resources,
 )
 from admmfpga.blocks.calibration import Terms
+from admmfpga.blocks.dsp_packing import from_borrow_form, is_narrow, to_borrow_form
 from admmfpga.blocks.families import family
 from admmfpga.blocks.matrix_unit import MatrixUnit
 from admmfpga.network import IntArray
@@ -56,6 +57,7 @@ class DensePE(MatrixUnit):
     def __post_init__(self) -> None:
         assert self.rows % self.pe == 0, self
         assert self.columns % self.simd == 0, self
+        assert self.pe % self.pack == 0, self
 
     @property
     def neuron_folds(self) -> int:
@@ -110,15 +112,23 @@ class DensePE(MatrixUnit):
         return Schedule(self.cycles, pops, emits)
 
     def memories(self, name: str, layer: str, contents: Contents) -> dict[str, Memory]:
-        folded = contents["matrix"].reshape(self.neuron_folds, self.pe, self.synapse_folds, self.simd)
+        matrix = contents["matrix"]
+        if self.pack > 1:
+            assert is_narrow(matrix, self.weight_bits), self
+            # Rows that share a DSP block stand next to each other.
+            rows = matrix.reshape(-1, self.pack, self.columns).transpose(0, 2, 1)
+            matrix = to_borrow_form(rows).transpose(0, 2, 1).reshape(matrix.shape)
+        folded = matrix.reshape(self.neuron_folds, self.pe, self.synapse_folds, self.simd)
         lanes = folded.transpose(0, 2, 1, 3).reshape(-1, self.pe * self.simd)
         return {"WEIGHTS": Memory(f"{name}.weights", lanes, self.weight_bits, layer, "dense")}
 
     @staticmethod
-    def matrix_from(lanes: IntArray, pe: int, simd: int, synapse_folds: int) -> IntArray:
+    def matrix_from(lanes: IntArray, pe: int, simd: int, synapse_folds: int, pack: int = 1) -> IntArray:
         """The inverse of the packing in `memories`: ROM lanes back to the (rows, columns) matrix."""
         split = lanes.reshape(-1, synapse_folds, pe, simd).transpose(0, 2, 1, 3)
-        return split.reshape(-1, synapse_folds * simd)
+        matrix = split.reshape(-1, synapse_folds * simd)
+        rows = matrix.reshape(-1, pack, matrix.shape[1]).transpose(0, 2, 1)
+        return from_borrow_form(rows).transpose(0, 2, 1).reshape(matrix.shape)
 
     @property
     def weight_depth(self) -> int:
@@ -131,13 +141,13 @@ class DensePE(MatrixUnit):
     @property
     def accumulators_in_dsp(self) -> bool:
         """Without an adder tree between them, product and accumulator share a DSP block."""
-        return self.multipliers_in_dsp and family().dsp_absorbs and self.simd == 1
+        return self.multipliers_in_dsp and family().dsp_absorbs and self.simd == 1 and self.pack == 1
 
     def core_terms(self) -> Terms:
         dsp, width = self.multipliers_in_dsp, self.source.width
-        # A DSP block has the product register, and the first level's adder with its register.
+        # A DSP block has the product register, and the first level's adder with its register unless it is shared.
         absorbs = dsp and family().dsp_absorbs
-        absorbed = 2 if absorbs else 0
+        absorbed = 1 + (self.pack == 1) if absorbs else 0
         registers = shifted = adders = 0
         for level, length in tree_chains(self.simd):
             bits = min(self.product_bits + level, self.acc_bits)
@@ -148,6 +158,8 @@ class DensePE(MatrixUnit):
         replays = self.neuron_folds > 1
         accumulators = 0 if self.accumulators_in_dsp else self.pe * self.acc_bits
         unsigned = self.pe * self.simd * (not dsp and not self.in_signed)
+        # Lanes that lose something to those below: all but the lowest of a DSP block.
+        carries = self.multipliers * (self.pack - 1) // self.pack * self.overlaps
         address, synapse = counter_terms(self.weight_depth), counter_terms(self.synapse_folds)
         return Terms(
             lut={
@@ -161,6 +173,8 @@ class DensePE(MatrixUnit):
                 "accumulator_bits": accumulators * (self.synapse_folds > 1),
                 # Odd ones out that wait for a later level of the adder tree.
                 "shift_registers": self.pe * shifted,
+                # Lanes that overlap: the lowest bit of a product, what is lost, the adder's carry in.
+                "carries": carries,
                 # LUT multipliers of unsigned activations, whose sign is known; of single bits they are gates.
                 "unsigned_multipliers": unsigned * self.one_multiplier.lut * (self.in_bits > 1),
                 "gate_bits": unsigned * self.weight_bits * (self.in_bits == 1),
@@ -172,11 +186,15 @@ class DensePE(MatrixUnit):
                 "counter_bits": address["counter_bits"] + synapse["counter_bits"],
                 # Activations as they came: in the DSP block, unless there is a choice behind them.
                 "activation_bits": width * (replays or not absorbs),
-                # Operands of multipliers without registers of their own: activations and weights.
+                # Operands of multipliers without registers of their own: activations and weights. Of a shared DSP block
+                # the weights too, since their signs are extended behind the register.
                 "operand_bits": width * (not absorbs),
-                "weight_operand_bits": self.pe * self.simd * self.weight_bits * (not absorbs),
+                "weight_operand_bits": self.pe * self.simd * self.weight_bits * (not absorbs or self.pack > 1),
                 "tree_bits": self.pe * registers,
                 "accumulator_bits": accumulators,
+                "carries": carries,
+                # Lowest bits of the activations, which the DSP blocks have too.
+                "parity_bits": self.simd * self.overlaps,
             },
         )
 
@@ -191,7 +209,7 @@ class DensePE(MatrixUnit):
             reloadable=self.reloadable,
         )
         if dsp:
-            total += Resources(dsp=multipliers)
+            total += Resources(dsp=multipliers // self.pack)
         elif self.in_signed:
             # Product registers are part of the adder tree here.
             total += Resources(lut=multipliers * self.one_multiplier.lut)
@@ -214,6 +232,8 @@ class DensePE(MatrixUnit):
             "WEIGHT_BITS": self.weight_bits,
             "ACC_BITS": self.acc_bits,
             "USE_DSP": int(self.multipliers_in_dsp),
+            "PACK": self.pack,
+            "SPACING": self.spacing,
             "WEIGHT_BLOCK_RAM": int(self.weights_in_block_ram),
             "RELOADABLE": int(self.reloadable),
             **self.output_parameters(),

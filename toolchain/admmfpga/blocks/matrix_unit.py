@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from admmfpga.blocks.base import Block, Contents, Port, Resources
 from admmfpga.blocks.calibration import Terms, costs
+from admmfpga.blocks.dsp_packing import spacing
 from admmfpga.blocks.families import family
 from admmfpga.network import IntArray
 
@@ -24,6 +25,7 @@ class MatrixUnit(Block):
         weight_bits: signed weights, 2 to 8 bits.
         acc_bits: signed accumulators, wide enough for the worst case.
         use_dsp: multipliers in DSP blocks, or in LUTs.
+        pack: rows that share a DSP block, see `dsp_packing`; they stand next to each other.
     """
 
     kind: ClassVar[str]
@@ -35,6 +37,7 @@ class MatrixUnit(Block):
     weight_bits: int
     acc_bits: int
     use_dsp: bool = True
+    pack: int = 1
 
     @property
     @abstractmethod
@@ -80,8 +83,22 @@ class MatrixUnit(Block):
 
     @property
     def product_bits(self) -> int:
-        """Product of an activation and a weight, no wider than the accumulator."""
-        return min(self.in_bits + self.weight_bits, self.acc_bits)
+        """Product of an activation and a weight, no wider than the accumulator. Packed weights are narrow."""
+        return min(self.in_bits + self.weight_bits - (self.pack > 1 and self.in_signed), self.acc_bits)
+
+    @property
+    def spacing(self) -> int:
+        """Bits between packed weights; 0: nothing is packed."""
+        if self.pack == 1:
+            return 0
+        found = spacing(self.pack, self.in_bits, self.weight_bits, signed=self.in_signed)
+        assert found is not None, self
+        return found
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether packed products are wider than their spacing, and carries have to be added to them."""
+        return self.pack > 1 and self.spacing < self.in_bits + self.weight_bits - self.in_signed
 
     @property
     def factor_bits(self) -> tuple[int, int]:
@@ -90,7 +107,9 @@ class MatrixUnit(Block):
 
     @property
     def multipliers_in_dsp(self) -> bool:
-        """Whether they are: small products never are."""
+        """Whether they are: small products only are if they are packed."""
+        if self.pack > 1:
+            return True
         return self.use_dsp and self.product_bits >= family().product_bits and min(self.factor_bits) > 1
 
     @property

@@ -23,6 +23,7 @@ from admmfpga.mapping.units import (
     is_tiny,
     layouts,
     least_steps,
+    multiplier_forms,
     other_indices,
 )
 from admmfpga.network import Conv, Dense, Network, Node, requantization_of
@@ -45,15 +46,16 @@ def foldings(network: Network, node: Node) -> Iterable[Folding]:
         case Conv() | Dense() if kept := kept_columns(node):
             yield from _gathered_foldings(network, node, kept)
         case Conv() if not is_pointwise(node):
-            taps = node.kernel[0] * node.kernel[1]
+            taps, forms = node.kernel[0] * node.kernel[1], multiplier_forms(node.matrix, source.dtype)
             for channels in divisors(source.channels):
                 for simd in divisors(taps * channels):
                     # The same SIMD with fewer window channels is the same work on less hardware, unless the window
                     # unit limits; Pareto filtering decides.
-                    yield from _matrix_foldings(len(node.weights), simd, channels)
+                    yield from _matrix_foldings(len(node.weights), simd, channels, forms)
         case Conv() | Dense():
+            forms = multiplier_forms(node.matrix, source.dtype)
             for simd in divisors(node.matrix.shape[1]):
-                yield from _matrix_foldings(len(node.weights), simd, 1)
+                yield from _matrix_foldings(len(node.weights), simd, 1, forms)
         case _:
             yield from other_layers.foldings(network, node)
 
@@ -62,13 +64,14 @@ def _gathered_foldings(network: Network, node: Conv | Dense, kept: KeptColumns) 
     rows, output = len(node.weights), network.output_of(node)
     vectors = output.elements // output.channels
     source = network.input_of(node)
+    forms = multiplier_forms(node.matrix, source.dtype)
     pixels = source.elements // source.channels
     widths = divisors(source.channels)
     for narrower, channels in zip((0, *widths), widths, strict=False):
         for simd in kept.simd(channels):
             beats = kept.beats(channels, simd)
             assert beats is not None
-            for folding in _matrix_foldings(rows, simd, channels):
+            for folding in _matrix_foldings(rows, simd, channels, forms):
                 # Without taps nothing but speed asks for more channels at a time than keep up with the PE array.
                 cycles = vectors * (rows // folding.pe) * (beats.columns // simd)
                 if narrower and kept.mask.shape[0] == 1 and pixels * kept.groups(narrower) <= cycles:
@@ -76,12 +79,13 @@ def _gathered_foldings(network: Network, node: Conv | Dense, kept: KeptColumns) 
                 yield folding
 
 
-def _matrix_foldings(rows: int, simd: int, channels: int) -> Iterable[Folding]:
+def _matrix_foldings(rows: int, simd: int, channels: int, forms: Sequence[tuple[bool, int]]) -> Iterable[Folding]:
     for pe in divisors(rows):
         if pe * simd <= MAX_MULTIPLIERS:
-            for use_dsp in (True, False):
-                for weight_block_ram in (True, False):
-                    yield Folding(pe, simd, channels, use_dsp, weight_block_ram)
+            for use_dsp, pack in forms:
+                if pe % pack == 0:
+                    for weight_block_ram in (True, False):
+                        yield Folding(pe, simd, channels, use_dsp, weight_block_ram, pack=pack)
 
 
 def candidates(
@@ -240,19 +244,20 @@ def layout_candidates(network: Network, node: Conv | Dense, layout: LaneLayout) 
         channels = fast[0] if fast else able[-1]
     folding = Folding(pe=layout.groups * layout.height, simd=layout.lanes, channels=channels, kind="csr", layout=layout)
     found = []
+    forms = [form for form in multiplier_forms(node.matrix, source.dtype) if layout.height % form[1] == 0]
     for thresholds in _outputs(network, node):
         folding = replace(folding, thresholds=thresholds)
         base = parts(network, node, folding)
-        for use_dsp, block_ram in product((True, False), (True, False)):
+        for (use_dsp, pack), block_ram in product(forms, (True, False)):
             blocks: list[Block] = []
             for part in base:
                 block = part.block
                 if isinstance(block, CsrPE):
-                    block = replace(block, use_dsp=use_dsp, weight_block_ram=block_ram)
+                    block = replace(block, use_dsp=use_dsp, pack=pack, weight_block_ram=block_ram)
                 if blocks:
                     blocks.extend(converters(blocks[-1].sink, block.source.lanes, elements_of(blocks[-1])))
                 blocks.append(block)
-            chosen = replace(folding, use_dsp=use_dsp, weight_block_ram=block_ram)
+            chosen = replace(folding, use_dsp=use_dsp, pack=pack, weight_block_ram=block_ram)
             found.append(Candidate(chosen, *_total(blocks)))
     return found
 
@@ -316,6 +321,7 @@ def _refold(
                 columns=len(gather.columns) if gather else block.columns,
                 weight_bits=_weight_bits(block, gather),
                 use_dsp=folding.use_dsp,
+                pack=folding.pack,
                 weight_block_ram=folding.weight_block_ram,
             )
         elif isinstance(block, Requantize | Threshold):

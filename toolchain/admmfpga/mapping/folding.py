@@ -22,6 +22,7 @@ class Folding:
         simd: columns at a time.
         channels: input channels a beat in the window unit.
         use_dsp: multipliers in DSP blocks, else in LUTs.
+        pack: rows that share a DSP block.
         weight_block_ram: weights in block RAM, else in LUTs.
         kind: of the PE that multiplies, see `blocks.MatrixUnit.kind`.
         layout: how a sparse matrix is spread over lanes; `pe` and `simd` say what follows from it.
@@ -36,6 +37,7 @@ class Folding:
     kind: str = "dense"
     layout: LaneLayout | None = None
     thresholds: bool = False
+    pack: int = 1
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Folding:

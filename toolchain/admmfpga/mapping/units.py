@@ -10,6 +10,8 @@ import numpy as np
 
 from admmfpga.blocks import BinaryPE, CsrPE, DensePE, MatrixUnit, UnrolledPE
 from admmfpga.blocks.base import clog2
+from admmfpga.blocks.dsp_packing import PACKS, is_narrow, spacing
+from admmfpga.blocks.families import family
 from admmfpga.blocks.shift_add import digit_count
 from admmfpga.mapping.folding import Folding, divisors
 from admmfpga.network import Budget, IntArray, IntType
@@ -76,6 +78,7 @@ def _dense(matrix: IntArray, source: IntType, vectors: int, folding: Folding, nu
         weight_bits=numbers.weight_bits,
         acc_bits=numbers.accumulator.bits,
         use_dsp=folding.use_dsp,
+        pack=folding.pack,
         weight_block_ram=folding.weight_block_ram,
         reloadable=numbers.budget is not None,
     )
@@ -92,6 +95,7 @@ def _csr(matrix: IntArray, source: IntType, vectors: int, folding: Folding, numb
         weight_bits=numbers.weight_bits,
         acc_bits=numbers.accumulator.bits,
         use_dsp=folding.use_dsp,
+        pack=folding.pack,
         weight_block_ram=folding.weight_block_ram,
         slack=None if numbers.budget is None else numbers.budget.slack,
     )
@@ -158,6 +162,15 @@ def matrix_unit(
         numbers: widths; None: what the matrix needs.
     """
     return _UNITS[folding.kind](matrix, source, vectors, folding, numbers or numbers_of(matrix, source))
+
+
+def multiplier_forms(matrix: IntArray, source: IntType) -> tuple[tuple[bool, int], ...]:
+    """Ways to multiply: whether in DSP blocks, and how many rows share one (they stand next to each other)."""
+    bits = weight_type(matrix).bits
+    # Where adders and registers are outside the DSP blocks, packing gains little. Bipolar activations double weights.
+    packs = PACKS if family().dsp_absorbs and not source.bipolar and is_narrow(matrix, bits) else ()
+    packed = [(True, pack) for pack in packs if spacing(pack, source.bits, bits, signed=source.signed)]
+    return (True, 1), *packed, (False, 1)
 
 
 def takes_bipolar(kind: str) -> bool:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from admmfpga.blocks import MatrixUnit
 from admmfpga.boards import load_board
 from admmfpga.codegen.frames import from_beats, to_beats
 from admmfpga.codegen.render import render_design, write_files
 from admmfpga.codegen.rtl import TOP, compile_order
-from admmfpga.mapping import Design, build_design, map_network
+from admmfpga.mapping import Design, Folding, build_design, map_network
 from admmfpga.mapping.depths import links
 from admmfpga.mapping.schedule import output_times
 from admmfpga.network import IntType
 from admmfpga.network.reference import run
+from admmfpga.packing import LaneLayout
 from admmfpga.tools.cocotb_bench import first_complaint, run_bench
 from admmfpga.tools.csim import CSimulation
 from admmfpga.tools.verilated import Verilated, Verilator, link_memories, sources
@@ -139,6 +141,38 @@ def test_random_graphs(seed, tmp_path):
     build = write(design, tmp_path)
     check_rtl(design, build, 4, rng)
     check_hls(design, build, rng)
+
+
+@pytest.mark.slow
+def test_rows_that_share_dsp_blocks(tmp_path):
+    """8-bit rows in pairs, 4-bit rows in fours, rows of an index in pairs: RTL, HLS C++, HLS in the simulator."""
+    rng = np.random.default_rng(12)
+    maker = NetworkMaker((6, 6, 1), IntType(8, False), rng)
+    maker.conv(4, (3, 3), dtype=IntType(4, False)).flatten().dense(8, IntType(8, True), bits=4).dense(6)
+    network = maker.done()
+    conv, _, four, pairs = network.nodes
+    for node in (conv, four, pairs):
+        node.weights[:2, ..., :2] = node.weights.max()
+        node.weights[2:4, ..., 1:3] = -node.weights.max()
+    layout = LaneLayout(lanes=2, height=2)
+    foldings = {
+        conv.name: Folding(pe=2, simd=3, channels=1, pack=2),
+        four.name: Folding(pe=4, simd=16, pack=4),
+        pairs.name: Folding(pe=2, simd=2, kind="csr", layout=layout, pack=2),
+    }
+    design = build_design(network, foldings)
+    assert [s.block.pack for s in design.stages if isinstance(s.block, MatrixUnit)] == [2, 4, 2]
+    build = write(design, tmp_path)
+    check_rtl(design, build, 6, rng)
+    codes = random_frames(network, 6, rng)
+    beats, expected = to_beats(codes, design.formats[0]), run(network, codes)
+    for fast in (True, False):
+        output = CSimulation(build, build / f"csim{fast}", fast=fast).run(beats, len(codes))
+        np.testing.assert_array_equal(results(design, output), expected)
+    model = Verilated(build, build, "hls_dpi")
+    model.compile()
+    seen = model.run(beats, out_beats=design.out_beats, settle=0, stall_percent=40)
+    np.testing.assert_array_equal(results(design, seen.output), expected)
 
 
 @pytest.mark.slow

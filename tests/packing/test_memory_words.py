@@ -50,24 +50,27 @@ def test_lanes_out_of_range_are_our_mistake(lanes: list[list[int]], bits: int, s
 @given(st.data())
 def test_dense_pe_matrix_and_back(data: st.DataObject) -> None:
     pe, simd, nf, sf = (data.draw(st.integers(1, 5)) for _ in range(4))
-    bits = data.draw(st.integers(2, 8))
+    bits, pack = data.draw(st.sampled_from([(b, 1) for b in range(2, 9)] + [(8, 2), (4, 2), (3, 4)]))
+    pe *= pack
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
-    matrix = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (pe * nf, simd * sf))
+    # Weights that share a DSP block are narrow.
+    matrix = rng.integers((pack > 1) - (1 << (bits - 1)), 1 << (bits - 1), (pe * nf, simd * sf))
     block = DensePE(
         rows=pe * nf,
         columns=simd * sf,
         vectors=1,
         pe=pe,
         simd=simd,
-        in_bits=8,
+        in_bits=8 if pack < 4 else 4,
         in_signed=False,
         weight_bits=bits,
         acc_bits=32,
+        pack=pack,
     )
     memory = block.memories("fc1", "fc1", {"matrix": matrix})["WEIGHTS"]
     assert (memory.depth, memory.width) == (nf * sf, pe * simd * bits)
     lanes = unpack_words(memory.words(), pe * simd, bits, signed=memory.signed)
-    assert np.array_equal(DensePE.matrix_from(lanes, pe, simd, sf), matrix)
+    assert np.array_equal(DensePE.matrix_from(lanes, pe, simd, sf, pack), matrix)
 
 
 def test_requantize_parameters_fit_their_memory() -> None:

@@ -92,14 +92,14 @@ def test_products_and_carries_have_room(pack: int, weight_bits: int, in_bits: in
 def test_forms_that_folding_is_offered() -> None:
     matrix = np.array([[7], [-7], [3], [0]])
     unsigned = IntType(4, False)
-    assert list(multiplier_forms(matrix, unsigned, 4)) == [(True, 1), (True, 2), (True, 4), (False, 1)]
-    assert list(multiplier_forms(matrix, unsigned, 2)) == [(True, 1), (True, 2), (False, 1)]
-    assert list(multiplier_forms(matrix, unsigned, 3)) == [(True, 1), (False, 1)]
+    assert multiplier_forms(matrix, unsigned) == ((True, 1), (True, 2), (True, 4), (False, 1))
+    # Four rows of five bits are too wide.
+    assert multiplier_forms(2 * matrix, unsigned) == ((True, 1), (True, 2), (False, 1))
     matrix[1] = -8
     assert not is_narrow(matrix, 4)
-    assert list(multiplier_forms(matrix, unsigned, 4)) == [(True, 1), (False, 1)]
+    assert multiplier_forms(matrix, unsigned) == ((True, 1), (False, 1))
     with using("ecp5"):
-        assert list(multiplier_forms(np.array([[7], [1]]), unsigned, 2)) == [(True, 1), (False, 1)]
+        assert multiplier_forms(np.array([[7], [1]]), unsigned) == ((True, 1), (False, 1))
 
 
 @pytest.mark.slow

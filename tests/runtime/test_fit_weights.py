@@ -192,6 +192,29 @@ def test_another_network_is_refused() -> None:
         fit_weights(constant, imported(made))
 
 
+@pytest.mark.parametrize(
+    "folding",
+    [
+        Folding(pe=4, simd=1, pack=2),
+        Folding(pe=2, simd=2, kind="csr", layout=LaneLayout(lanes=2, height=2), pack=2),
+    ],
+)
+def test_rows_that_share_dsp_blocks_take_all_weights_but_the_least(folding: Folding) -> None:
+    rng = np.random.default_rng(0)
+    made = NetworkMaker((6,), IntType(8, False), rng).dense(4, IntType(8, True)).done()
+    full = with_budgets(made, 0.1)
+    small = compact(full)
+    build = Build(Path("build"), build_design(small, {small.nodes[0].name: folding}, full), SHA256, {})
+    weights = made.nodes[0].weights.copy()  # type: ignore[attr-defined]
+    weights[0, :2] = 127, -127
+    design = fit_weights(build, imported(network_with(made, 0, weights=weights))).design
+    codes = random_frames(made, 1, rng)
+    np.testing.assert_array_equal(stream_beats(design, codes[0])["m_axis"].ravel(), run(design.original, codes)[0])
+    weights[0, 1] = -128
+    with pytest.raises(UserError, match="fc0: a weight is -128; rows that share DSP blocks have none below -127"):
+        fit_weights(build, imported(network_with(made, 0, weights=weights)))
+
+
 def network_with(made: Network, index: int, **values: Any) -> Network:
     nodes = list(made.nodes)
     nodes[index] = replace(nodes[index], **values)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from admmfpga.blocks import CsrPE, MatrixUnit, Requantize
+from admmfpga.blocks.dsp_packing import is_narrow
 from admmfpga.codegen.weights import render_container
 from admmfpga.errors import UserError
 from admmfpga.frontend import Import
@@ -211,6 +212,9 @@ def _with_contents(old: Design, network: Network, stage: Stage) -> Stage:
         raise ProgramError(f"weights in columns that the build has left out: {np.flatnonzero(left_out).tolist()[:8]}")
     order = stream_order(ours, old.network.input_of(ours), old.foldings[ours.name])
     contents = {"matrix": order(theirs.matrix)}
+    if stage.block.pack > 1 and not is_narrow(contents["matrix"], stage.block.weight_bits):
+        least = -(1 << (stage.block.weight_bits - 1))
+        raise ProgramError(f"a weight is {least}; rows that share DSP blocks have none below {least + 1}")
     if isinstance(stage.block, CsrPE):
         contents |= _lanes(stage.block, contents["matrix"], stage.contents)
     return replace(stage, contents=contents)

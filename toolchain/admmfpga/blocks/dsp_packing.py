@@ -20,7 +20,7 @@ DSP_FACTORS = (25, 18)
 """Signed factors of a DSP48E1. A DSP48E2 takes 27 x 18; what is built here fits both."""
 
 LEAST_PRODUCT_BITS = 9
-"""Of the whole multiplier: a smaller one would be made of LUTs."""
+"""Of all lanes: a multiplier of which fewer bits are used would be made of LUTs."""
 
 PACKS = (2, 4)
 """Rows that may share a DSP block."""
@@ -45,7 +45,7 @@ def spacing(pack: int, in_bits: int, weight_bits: int, *, signed: bool, wide_bit
     for found in (exact, exact - 1):
         wide = weight_bits + (pack - 1) * found
         if wide <= wide_bits:
-            return found if wide + factor >= LEAST_PRODUCT_BITS else None
+            return found if (pack - 1) * found + exact >= LEAST_PRODUCT_BITS else None
     return None
 
 

@@ -155,5 +155,6 @@ class BinaryPE(DensePE):
 
     def rtl_parameters(self) -> dict[str, int | str]:
         parameters = super().rtl_parameters() | {"IN_BIPOLAR": int(self.in_bipolar)}
-        del parameters["USE_DSP"]
+        for name in ("USE_DSP", "PACK", "SPACING"):
+            del parameters[name]
         return parameters

@@ -167,7 +167,6 @@ module binary_pe #(
     end
 
     wire signed [TREE_BITS-1:0] total;
-    wire unused_carry;
     adder_tree #(
         .INPUTS(LEAVES),
         .IN_BITS(LEAF_BITS),
@@ -176,9 +175,7 @@ module binary_pe #(
     ) adder_tree_i (
         .clk(clk),
         .in_data(leaves),
-        .in_carries('0),
-        .sum(total),
-        .carry(unused_carry)
+        .sum(total)
     );
 
     logic [SUM_BITS-1:0] accumulator;

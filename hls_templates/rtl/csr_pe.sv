@@ -421,7 +421,6 @@ module csr_pe #(
   for (genvar group = 0; group < GROUPS; group++) begin : g_group
     for (genvar row = 0; row < HEIGHT; row++) begin : g_row
       wire [LANES*ACC_BITS-1:0] addends;
-      wire unused_carry;
       for (genvar lane = 0; lane < LANES; lane++) begin : g_addend
         assign addends[lane*ACC_BITS+:ACC_BITS] = partials[((group*LANES+lane)*HEIGHT+row)*ACC_BITS+:ACC_BITS];
       end
@@ -432,9 +431,7 @@ module csr_pe #(
       ) adder_tree_i (
           .clk(clk),
           .in_data(addends),
-          .in_carries('0),
-          .sum(sums[(group*HEIGHT+row)*ACC_BITS+:ACC_BITS]),
-          .carry(unused_carry)
+          .sum(sums[(group*HEIGHT+row)*ACC_BITS+:ACC_BITS])
       );
     end
   end

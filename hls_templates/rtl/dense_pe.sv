@@ -226,12 +226,12 @@ module dense_pe #(
       localparam int CARRY = CARRIES != 0 && i > 0 ? 1 : 0;
       wire signed [ACC_BITS-1:0] sum;
       wire carry;
-      adder_tree #(
+      carry_adder_tree #(
           .INPUTS(SIMD),
           .IN_BITS(PRODUCT_BITS),
           .OUT_BITS(ACC_BITS),
           .CARRIES(CARRY)
-      ) adder_tree_i (
+      ) tree_i (
           .clk(clk),
           .in_data(products[i]),
           .in_carries(carries[i]),

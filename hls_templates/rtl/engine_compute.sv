@@ -300,7 +300,6 @@ module engine_compute #(
           .product(products[lane*17+:17])
       );
     end
-    wire unused_carry;
     adder_tree #(
         .INPUTS(SIMD),
         .IN_BITS(17),
@@ -308,9 +307,7 @@ module engine_compute #(
     ) adder_tree_i (
         .clk(clk),
         .in_data(products),
-        .in_carries('0),
-        .sum(matrix_sums[pe*32+:32]),
-        .carry(unused_carry)
+        .sum(matrix_sums[pe*32+:32])
     );
   end
 

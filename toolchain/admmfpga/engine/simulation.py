@@ -19,7 +19,7 @@ from admmfpga.tools.runner import run_command
 from admmfpga.tools.verilated import Verilator
 
 TOP = "engine"
-MODULES = ("engine_registers", "ram", "multiplier", "adder_tree", "delay")
+MODULES = ("engine_registers", "ram", "multiplier", "carry_adder_tree", "adder_tree", "delay")
 """What the engine shares with the dataflow architecture; its own modules begin with its name."""
 
 

@@ -24,6 +24,7 @@ from made import (
     lenet5,
     random_binary_design,
     random_design,
+    random_finer_design,
     random_foldings,
     random_frames,
     random_graph_design,
@@ -85,7 +86,7 @@ def check_hls(design: Design, build, rng) -> None:
 def test_random_networks_and_foldings(seed, tmp_path):
     """Random layers, shapes, widths, strides, padding, PE, SIMD and channel folding."""
     rng = np.random.default_rng(seed)
-    design = random_design(rng)
+    design = random_finer_design(rng) if seed % 2 else random_design(rng)
     build = write(design, tmp_path)
     Verilator().lint(
         [build / "rtl" / n for n in compile_order([p.name for p in (build / "rtl").iterdir()])],

@@ -9,7 +9,7 @@ import numpy as np
 from admmfpga.blocks import BinaryPE, UnrolledPE, Window
 from admmfpga.blocks.window import gather_lanes
 from admmfpga.mapping import Design, Folding, build_design
-from admmfpga.mapping.candidates import foldings, layout_candidates, unrolled_candidates
+from admmfpga.mapping.candidates import finer_foldings, foldings, layout_candidates, narrowed, unrolled_candidates
 from admmfpga.mapping.part import may_threshold
 from admmfpga.mapping.support import hardware_nodes
 from admmfpga.mapping.units import is_binary, is_tiny, layouts, other_indices
@@ -383,6 +383,19 @@ def random_graph_design(rng: np.random.Generator) -> Design:
     network = random_graph(rng)
     small = compact(plain(network))
     return build_design(small, random_foldings(small, rng), network)
+
+
+def random_finer_design(rng: np.random.Generator) -> Design:
+    """Foldings that need padding, and fewer rows requantized at a time than the PE array gives."""
+    network, chosen = random_network(rng), {}
+    for node in hardware_nodes(network):
+        options = [*finer_foldings(network, node)] if rng.integers(4) else []
+        options = options or [*foldings(network, node)]
+        folding = options[rng.integers(len(options))]
+        if isinstance(node, Conv | Dense) and rng.integers(4):
+            folding = narrowed(folding, node.matrix.shape[1]) or folding
+        chosen[node.name] = folding
+    return build_design(network, chosen)
 
 
 def random_pruned_design(rng: np.random.Generator) -> Design:

@@ -139,8 +139,8 @@ def test_lenet_uses_the_boards_multipliers():
     design = map_network(lenet5(np.random.default_rng(0)), PYNQ, board="pynq")
     used = design.resources()
     assert not any(exceeded(used, PYNQ))
-    # 2.3 million MACs: fewer cycles than DSPs alone could do.
-    assert design.timing.frame_interval <= 2_293_000 / 220
+    # 2.3 million MACs: fewer cycles than DSPs alone could do, and than foldings without padding.
+    assert design.timing.frame_interval <= 4000
 
 
 def test_target_takes_fewer_resources():

@@ -12,7 +12,14 @@ from admmfpga.mapping import Folding, build_design, map_network
 from admmfpga.mapping.depths import links
 from admmfpga.mapping.schedule import output_times, pipeline_timing, settle
 from admmfpga.network import IntType
-from made import NetworkMaker, lenet5, random_design, random_graph_design, random_sparse_design
+from made import (
+    NetworkMaker,
+    lenet5,
+    random_design,
+    random_finer_design,
+    random_graph_design,
+    random_sparse_design,
+)
 
 
 class Simulated:
@@ -153,7 +160,7 @@ def test_least_depths_are_not_enough_for_that():
 
 @pytest.mark.parametrize("seed", range(60))
 def test_random_pipelines_run_at_their_slowest_block(seed):
-    make = (random_design, random_sparse_design, random_graph_design)[seed % 3]
+    make = (random_design, random_sparse_design, random_graph_design, random_finer_design)[seed % 4]
     design = make(np.random.default_rng(1000 + seed))
     assert design.timing.frame_interval == max(stage.block.cycles for stage in design.stages)
 

@@ -7,14 +7,16 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 
+import numpy as np
+
 from admmfpga.blocks import BinaryPE, Block, CsrPE, DensePE, Requantize, Resources, Threshold, Window
 from admmfpga.blocks.families import family
 from admmfpga.errors import UserError
 from admmfpga.mapping import other_layers
 from admmfpga.mapping.folding import Candidate, Folding, divisors, pareto
-from admmfpga.mapping.gather import PADDING, Gather, KeptColumns, kept_columns
+from admmfpga.mapping.gather import PADDING, Gather, KeptColumns, all_columns, kept_columns, parts_of
 from admmfpga.mapping.part import Part, converters, elements_of, may_threshold, window_of
-from admmfpga.mapping.parts import is_pointwise, parts
+from admmfpga.mapping.parts import filled_columns, is_pointwise, parts
 from admmfpga.mapping.units import (
     KINDS,
     RELOADABLE_KINDS,
@@ -31,6 +33,9 @@ from admmfpga.packing import LaneLayout
 
 MAX_MULTIPLIERS = 4096
 """Foldings beyond this many multipliers a layer are not considered: no board here holds them."""
+
+FINE = 1.1
+"""Ratio between the sizes of SIMD that are tried besides those that need no padding."""
 
 
 Made = MutableMapping[tuple[str, str, str], list[Candidate]]
@@ -58,6 +63,19 @@ def foldings(network: Network, node: Node) -> Iterable[Folding]:
                 yield from _matrix_foldings(len(node.weights), simd, 1, forms)
         case _:
             yield from other_layers.foldings(network, node)
+
+
+def finer_foldings(network: Network, node: Node) -> Iterable[Folding]:
+    """More foldings of a convolution: SIMD does not divide what the window unit brings, and beats are filled up."""
+    if not isinstance(node, Conv) or kept_columns(node) or is_pointwise(node):
+        return
+    source, taps = network.input_of(node), node.kernel[0] * node.kernel[1]
+    every, forms = all_columns(taps, source.channels), multiplier_forms(node.matrix, source.dtype)
+    for channels in divisors(source.channels):
+        if every.gathers(channels):
+            for simd in parts_of(taps * channels, FINE):
+                if taps * channels % simd:
+                    yield from _matrix_foldings(len(node.weights), simd, channels, forms)
 
 
 def _gathered_foldings(network: Network, node: Conv | Dense, kept: KeptColumns) -> Iterable[Folding]:
@@ -177,16 +195,19 @@ def _dense_candidates(network: Network, node: Conv | Dense, kind: str = "dense")
     kept = kept_columns(node)
     windows: dict[tuple[int, int], Window] = {}
     first = next(iter(foldings(network, node)))
+    columns = int(np.count_nonzero(node.matrix.any(axis=0)))
+    wide = [*foldings(network, node), *(finer_foldings(network, node) if kind == first.kind else ())]
+    options = [one for each in wide for one in (each, narrowed(each, columns)) if one is not None]
     for thresholds in _outputs(network, node):
         # Parameters that do not change with the folding (worst-case widths) are computed once.
         base = parts(network, node, replace(first, kind=kind, thresholds=thresholds))
         if kept:
             base = [_unpadded(part, node) for part in base]
-        for each in foldings(network, node):
+        for each in options:
             if kind != each.kind and each.use_dsp:
                 continue
             folding = replace(each, kind=kind, thresholds=thresholds)
-            blocks = _refold(base, folding, kept, windows)
+            blocks = _refold(base, folding, kept or filled_columns(node, folding), windows)
             key = tuple(blocks)
             if key not in seen:
                 seen[key] = _total(blocks)
@@ -198,6 +219,20 @@ def _outputs(network: Network, node: Node) -> tuple[bool, ...]:
     """Values of `Folding.thresholds`; where scales may be exchanged they are multiplied with."""
     rule = requantization_of(node)
     return (False, True) if rule is not None and may_threshold(rule) and not network.budgets else (False,)
+
+
+def narrowed(folding: Folding, columns: int) -> Folding | None:
+    """The folding with as few rows requantized at a time as keep up with its dense PE array; None if that needs all.
+
+    Args:
+        columns: that have weights; 0 for a layer without weights.
+    """
+    if not columns:
+        return None
+    # A row group's accumulators come every so many cycles, padding left out: it only gives more time.
+    steps = columns // folding.simd
+    lanes = next(lanes for lanes in divisors(folding.pe) if lanes * max(1, steps) >= folding.pe)
+    return None if lanes == folding.pe else replace(folding, lanes_out=lanes)
 
 
 def sparse_candidates(network: Network, node: Conv | Dense, interval: int | None = None) -> list[Candidate]:
@@ -325,7 +360,8 @@ def _refold(
                 weight_block_ram=folding.weight_block_ram,
             )
         elif isinstance(block, Requantize | Threshold):
-            block = replace(block, lanes=folding.pe, groups=block.lanes * block.groups // folding.pe)
+            lanes = folding.lanes_out or folding.pe
+            block = replace(block, lanes=lanes, groups=block.lanes * block.groups // lanes)
         if blocks:
             elements = elements_of(blocks[-1])
             blocks.extend(converters(blocks[-1].sink, block.source.lanes, elements))

@@ -27,6 +27,7 @@ class Folding:
         kind: of the PE that multiplies, see `blocks.MatrixUnit.kind`.
         layout: how a sparse matrix is spread over lanes; `pe` and `simd` say what follows from it.
         thresholds: outputs by comparison with thresholds instead of multiplication.
+        lanes_out: rows that are requantized at a time, a divisor of `pe`; None: as many as the PE gives.
     """
 
     pe: int = 1
@@ -38,6 +39,7 @@ class Folding:
     layout: LaneLayout | None = None
     thresholds: bool = False
     pack: int = 1
+    lanes_out: int | None = None
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Folding:

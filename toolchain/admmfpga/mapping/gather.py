@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -105,8 +106,8 @@ class KeptColumns:
         assert beats is not None
         if not self.gathers(channels):
             return
-        yield from _parts(beats.lanes)
-        several = (count for count in _parts(beats.groups) if count > 1)
+        yield from parts_of(beats.lanes)
+        several = (count for count in parts_of(beats.groups) if count > 1)
         yield from (beats.lanes * count for count in several if self.beats(channels, beats.lanes * count))
 
     def gather(self, channels: int, simd: int) -> Gather:
@@ -143,14 +144,23 @@ class KeptColumns:
         return split.reshape(len(split), -1)
 
 
-def _parts(total: int) -> Iterator[int]:
-    """Sizes of a part when `total` is cut into equal parts: all divisors, and between them those that need more padding
-    at steps of a fifth."""
+def parts_of(total: int, step: float = 1.2) -> Iterator[int]:
+    """Sizes of a part when `total` is cut into equal parts: all divisors, between them some that need more padding.
+
+    Args:
+        step: ratio of the numbers of parts that are tried between divisors.
+    """
     last = 0
     for parts in range(1, total + 1):
-        if total % parts == 0 or parts >= 1.2 * last:
+        if total % parts == 0 or parts >= step * last:
             last = parts
             yield -(-total // parts)
+
+
+@lru_cache(maxsize=64)
+def all_columns(taps: int, channels: int) -> KeptColumns:
+    """Every column of a layer."""
+    return KeptColumns(np.ones((taps, channels), dtype=np.bool_))
 
 
 def kept_columns(node: Conv | Dense) -> KeptColumns | None:

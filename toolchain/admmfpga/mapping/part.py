@@ -90,14 +90,15 @@ def output_part(
         elements: of a frame.
         budget: parameters may be exchanged within it; None: they are constants.
     """
+    lanes = folding.lanes_out or folding.pe
     if not folding.thresholds:
-        return _requantize(rule, source, low, high, folding.pe, elements, budget)
+        return _requantize(rule, source, low, high, lanes, elements, budget)
     assert budget is None, "thresholds have no budgets"
     found = rule.thresholds(low, high)
     channels, count = found.shape
     block = Threshold(
-        lanes=folding.pe,
-        groups=channels // folding.pe,
+        lanes=lanes,
+        groups=channels // lanes,
         positions=elements // channels,
         in_bits=source.bits,
         in_signed=source.signed,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from admmfpga.blocks import Window
 from admmfpga.mapping import other_layers
 from admmfpga.mapping.folding import Folding
-from admmfpga.mapping.gather import Gather, KeptColumns, kept_columns
+from admmfpga.mapping.gather import Gather, KeptColumns, all_columns, kept_columns
 from admmfpga.mapping.part import Part, output_part, window_of
 from admmfpga.mapping.units import matrix_unit, numbers_of, takes_bipolar
 from admmfpga.network import Budget, Conv, Dense, IntArray, IntType, Network, Node, Tensor
@@ -35,6 +35,8 @@ def _conv(node: Conv, source: Tensor, output: Tensor, folding: Folding, budget: 
         return _gathered(node, window, kept, source, positions, folding, budget)
     if is_pointwise(node):
         return _matrix(node, node.matrix, source, positions, folding, budget)
+    if filled := filled_columns(node, folding):
+        return _gathered(node, window, filled, source, positions, folding, budget)
     matrix = by_channel_groups(node.matrix, node.kernel, window.groups)
     return [Part("window", window, {}), *_matrix(node, matrix, source, positions, folding, budget)]
 
@@ -81,11 +83,21 @@ def stream_order(node: Conv | Dense, source: Tensor, folding: Folding) -> Callab
     Args:
         node: whose weights decide which columns are kept.
     """
-    if kept := kept_columns(node):
+    if kept := kept_columns(node) or filled_columns(node, folding):
         return gather_of(kept, folding).compact
     if isinstance(node, Conv) and not is_pointwise(node):
         return lambda matrix: by_channel_groups(matrix, node.kernel, source.channels // folding.channels)
     return lambda matrix: matrix
+
+
+def filled_columns(node: Node, folding: Folding) -> KeptColumns | None:
+    """All columns as if they were kept ones, where SIMD does not divide what the window unit brings and beats have to
+    be filled up; None where it does.
+    """
+    if not isinstance(node, Conv) or is_pointwise(node) or folding.kind != "dense":
+        return None
+    taps = node.kernel[0] * node.kernel[1]
+    return all_columns(taps, node.weights.shape[-1]) if taps * folding.channels % folding.simd else None
 
 
 def is_pointwise(node: Conv) -> bool:

@@ -43,6 +43,16 @@ PACKED = [
     (4, 20, 2, 4, 4, IntType(3, False), 4, 2),
 ]
 
+MIXED = [
+    # As above, then: rows of pe that multiply in LUTs, and whose weights are in LUTs
+    (6, 8, 3, 3, 4, IntType(8, False), 8, 2, 1, 0),
+    (5, 9, 3, 5, 3, IntType(8, True), 8, 2, 1, 2),
+    (10, 12, 2, 5, 6, IntType(10, False), 8, 2, 3, 1),  # lanes overlap
+    (14, 5, 2, 7, 1, IntType(4, False), 4, 4, 3, 3),
+    (6, 6, 3, 3, 2, IntType(8, True), 6, 1, 1, 1),  # an accumulator in a DSP block beside one in LUTs
+    (4, 70, 2, 2, 1, IntType(6, False), 8, 1, 0, 1),
+]
+
 EXHAUSTIVE = [
     # activations, weight bits, rows a DSP block: every activation times all combinations of weights
     (IntType(2, False), 3, 2),
@@ -118,10 +128,12 @@ def _cases():
         )
         cases[f"packed{index}"] = bench.Case(block, {"matrix": weights}, 1, codes)
     shapes = [(*shape[:-1], True, None, shape[-1]) for shape in PACKED]
+    shapes += [(*shape[:-3], True, True, shape[-3:]) for shape in MIXED]
     shapes += [(*shape, 1) for shape in (*CORNERS, *(_random(rng) for _ in range(5)))]
     shapes += [_random_packed(rng) for _ in range(4)]
     for index, shape in enumerate(shapes):
         rows, columns, vectors, pe, simd, source, weight_bits, use_dsp, weight_block_ram, pack = shape
+        pack, lut_rows, lut_weight_rows = pack if isinstance(pack, tuple) else (pack, 0, 0)
         limit = (1 << (weight_bits - 1)) - 1
         matrix = values.integers(-limit, limit, (rows, columns), endpoint=True)
         extreme = values.random((rows, columns))
@@ -140,6 +152,8 @@ def _cases():
             use_dsp=use_dsp,
             pack=pack,
             weight_block_ram=weight_block_ram,
+            lut_rows=lut_rows,
+            lut_weight_rows=lut_weight_rows,
             out_depth=(4, 1, 12, 2, 66)[index % 5],
         )
         cases[f"c{index}"] = bench.Case(block, {"matrix": matrix}, frames=4)

@@ -9,7 +9,14 @@ import numpy as np
 from admmfpga.blocks import BinaryPE, UnrolledPE, Window
 from admmfpga.blocks.window import gather_lanes
 from admmfpga.mapping import Design, Folding, build_design
-from admmfpga.mapping.candidates import finer_foldings, foldings, layout_candidates, narrowed, unrolled_candidates
+from admmfpga.mapping.candidates import (
+    finer_foldings,
+    foldings,
+    layout_candidates,
+    mixed,
+    narrowed,
+    unrolled_candidates,
+)
 from admmfpga.mapping.part import may_threshold
 from admmfpga.mapping.support import hardware_nodes
 from admmfpga.mapping.units import is_binary, is_tiny, layouts, other_indices
@@ -394,6 +401,8 @@ def random_finer_design(rng: np.random.Generator) -> Design:
         folding = options[rng.integers(len(options))]
         if isinstance(node, Conv | Dense) and rng.integers(4):
             folding = narrowed(folding, node.matrix.shape[1]) or folding
+            mixtures = [] if folding.pack > 1 or not folding.use_dsp else [*mixed(folding, 1, deep=False)]
+            folding = mixtures[rng.integers(len(mixtures))] if mixtures else folding
         chosen[node.name] = folding
     return build_design(network, chosen)
 

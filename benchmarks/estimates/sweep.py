@@ -327,6 +327,21 @@ def _packed_dense_pe(rng: np.random.Generator) -> Parameters:
     return parameters | {"rows": rows, "pe": pe, "acc_bits": accumulator.bits}
 
 
+def _mixed_dense_pe(rng: np.random.Generator) -> Parameters:
+    """Some rows in LUTs, and some with their weights there."""
+    while True:
+        parameters = _dense_pe(rng) | _packed(rng)
+        pack, pe, simd = parameters["pack"], parameters["pe"], parameters["simd"]
+        lut_rows = int(rng.integers(1, 4))
+        rows, pe = parameters["rows"] // pe * (pe * pack + lut_rows), pe * pack + lut_rows
+        if pe * simd <= 40 and lut_rows * simd <= 12 and rows * parameters["columns"] <= 5000:
+            break
+    matrix = _matrix(rows, parameters["columns"], parameters["weight_bits"], rng)
+    accumulator = accumulator_type(matrix, IntType(parameters["in_bits"], parameters["in_signed"]))
+    shape = {"rows": rows, "pe": pe, "acc_bits": accumulator.bits, "weight_block_ram": True}
+    return parameters | shape | {"lut_rows": lut_rows, "lut_weight_rows": int(rng.integers(0, pe))}
+
+
 def _packed_csr_pe(rng: np.random.Generator) -> Parameters:
     while True:
         parameters = _csr_pe(rng) | _packed(rng)
@@ -444,13 +459,14 @@ DRAWS: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, in
 }
 """How to draw parameters, and how many from each of `SEEDS`."""
 
-MORE: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, int]] = {
-    "requantize": (_wide_requantize, 8, 0, 4),
-    "window": (_gather_window, 22, 0, 8),
-    "dense_pe": (_packed_dense_pe, 12, 0, 6),
-    "csr_pe": (_packed_csr_pe, 8, 0, 4),
-}
-"""Configurations that the draws above seldom or never give."""
+MORE: tuple[tuple[str, Callable[[np.random.Generator], Parameters], tuple[int, int, int], int], ...] = (
+    ("requantize", _wide_requantize, (8, 0, 4), 500),
+    ("window", _gather_window, (22, 0, 8), 500),
+    ("dense_pe", _packed_dense_pe, (12, 0, 6), 500),
+    ("dense_pe", _mixed_dense_pe, (4, 0, 4), 800),
+    ("csr_pe", _packed_csr_pe, (8, 0, 4), 500),
+)
+"""Configurations that the draws above seldom or never give: stem, how to draw, how many, first seed beyond `SEEDS`."""
 
 DESIGNS = 6
 SEEDS = ((1000, "fit"), (5000, "fit"), (7000, "held-out"))
@@ -469,9 +485,8 @@ def runs(family: str = "xc7") -> Iterator[Run]:
 
 def _drawn() -> Iterator[Run]:
     yield Run("axi_lite_control", {}, 0, "fit")
-    drawn = [(stem, draw, counts, 0) for stem, (draw, *counts) in DRAWS.items()]
-    drawn += [(stem, draw, counts, 500) for stem, (draw, *counts) in MORE.items()]
-    for stem, draw, counts, offset in drawn:
+    drawn = [(stem, draw, tuple(counts), 0) for stem, (draw, *counts) in DRAWS.items()]
+    for stem, draw, counts, offset in (*drawn, *MORE):
         for (first, part), count in zip(SEEDS, counts, strict=True):
             for seed in range(first + offset, first + offset + count):
                 # The stem's own stream of random numbers.

@@ -13,7 +13,7 @@
 namespace dense {
 
 // Dot products of PACK rows with a beat. The tree of products is outside the loop-carried sum, which is one adder.
-template <class P, int PACK>
+template <class P, int PACK, bool DSP>
 struct Rows {
   template <class Activation, class Weight, class Product, class Accumulator>
   static void dot(const Activation activation[P::SIMD], const Weight weight[P::PE * P::SIMD], int pe,
@@ -33,31 +33,57 @@ struct Rows {
   }
 };
 
-template <class P>
-struct Rows<P, 1> {
+template <class P, bool DSP>
+struct Rows<P, 1, DSP> {
   template <class Activation, class Weight, class Product, class Accumulator>
   static void dot(const Activation activation[P::SIMD], const Weight weight[P::PE * P::SIMD], int pe,
                   Accumulator result[1]) {
 #pragma HLS INLINE
     Accumulator sum = 0;
     for (int i = 0; i < P::SIMD; ++i) {
-      sum += lanes::Multiplier<P::USE_DSP != 0>::template product<Product>(activation[i], weight[pe * P::SIMD + i]);
+      sum += lanes::Multiplier<DSP>::template product<Product>(activation[i], weight[pe * P::SIMD + i]);
     }
     result[0] = sum;
   }
 };
 
+// Weights of the last ROWS rows, in a memory of their own.
+template <class P, int ROWS>
+struct LastWeights {
+  template <class Weight>
+  static void read(int address, Weight weight[P::PE * P::SIMD]) {
+#pragma HLS INLINE
+    const int LANES = ROWS * P::SIMD;
+    unsigned long long chunk[lanes::Chunks<LANES, P::WEIGHT_BITS>::COUNT];
+#pragma HLS ARRAY_PARTITION variable=chunk complete dim=1
+    for (int i = 0; i < lanes::Chunks<LANES, P::WEIGHT_BITS>::COUNT; ++i) chunk[i] = P::lut_weights(address, i);
+    Weight last[LANES];
+#pragma HLS ARRAY_PARTITION variable=last complete dim=1
+    lanes::unpack_chunks<LANES, P::WEIGHT_BITS, true>(chunk, last);
+    for (int i = 0; i < LANES; ++i) weight[(P::PE - ROWS) * P::SIMD + i] = last[i];
+  }
+};
+
+template <class P>
+struct LastWeights<P, 0> {
+  template <class Weight>
+  static void read(int, Weight*) {
+#pragma HLS INLINE
+  }
+};
+
 }  // namespace dense
 
-// P: PE, SIMD, NEURON_FOLDS, SYNAPSE_FOLDS, IN_BITS, IN_SIGNED, WEIGHT_BITS, ACC_BITS, USE_DSP, PACK, SPACING, VECTORS,
-// weights(address, chunk).
+// P: PE, SIMD, NEURON_FOLDS, SYNAPSE_FOLDS, IN_BITS, IN_SIGNED, WEIGHT_BITS, ACC_BITS, USE_DSP, PACK, SPACING, LUT_ROWS,
+// LUT_WEIGHT_ROWS, VECTORS, weights(address, chunk), and lut_weights(address, chunk) if there are LUT_WEIGHT_ROWS.
 template <class P>
 void dense_pe(hls::stream<ap_uint<P::SIMD * P::IN_BITS> >& in, hls::stream<ap_uint<P::PE * P::ACC_BITS> >& out) {
   typedef typename lanes::Integer<P::IN_BITS, P::IN_SIGNED != 0>::type Activation;
   typedef typename lanes::Integer<P::WEIGHT_BITS, true>::type Weight;
   typedef typename lanes::Integer<P::IN_BITS + P::WEIGHT_BITS, true>::type Product;
   typedef typename lanes::Integer<P::ACC_BITS, true>::type Accumulator;
-  const int CHUNKS = lanes::Chunks<P::PE * P::SIMD, P::WEIGHT_BITS>::COUNT;
+  const int FIRST_ROWS = P::PE - P::LUT_ROWS, FIRST_LANES = (P::PE - P::LUT_WEIGHT_ROWS) * P::SIMD;
+  const int CHUNKS = lanes::Chunks<FIRST_LANES, P::WEIGHT_BITS>::COUNT;
 
   ap_uint<P::SIMD * P::IN_BITS> kept[P::SYNAPSE_FOLDS];
   Accumulator sum[P::PE];
@@ -83,16 +109,22 @@ void dense_pe(hls::stream<ap_uint<P::SIMD * P::IN_BITS> >& in, hls::stream<ap_ui
     for (int i = 0; i < CHUNKS; ++i) {
       chunk[i] = P::weights(address, i);
     }
-    lanes::unpack_chunks<P::PE * P::SIMD, P::WEIGHT_BITS, true>(chunk, weight);
+    lanes::unpack_chunks<FIRST_LANES, P::WEIGHT_BITS, true>(chunk, weight);
+    dense::LastWeights<P, P::LUT_WEIGHT_ROWS>::read(address, weight);
 
-    for (int pe = 0; pe < P::PE; pe += P::PACK) {
-      Accumulator dot[P::PACK];
+    Accumulator dot[P::PE];
 #pragma HLS ARRAY_PARTITION variable=dot complete dim=1
-      dense::Rows<P, P::PACK>::template dot<Activation, Weight, Product, Accumulator>(activation, weight, pe, dot);
-      for (int row = 0; row < P::PACK; ++row) {
-        const Accumulator before = synapse_fold == 0 ? (Accumulator)0 : (Accumulator)sum[pe + row];
-        sum[pe + row] = before + dot[row];
-      }
+    for (int pe = 0; pe < FIRST_ROWS; pe += P::PACK) {
+      dense::Rows<P, P::PACK, P::USE_DSP != 0>::template dot<Activation, Weight, Product, Accumulator>(
+          activation, weight, pe, dot + pe);
+    }
+    for (int pe = FIRST_ROWS; pe < P::PE; ++pe) {
+      dense::Rows<P, 1, false>::template dot<Activation, Weight, Product, Accumulator>(activation, weight, pe,
+                                                                                       dot + pe);
+    }
+    for (int pe = 0; pe < P::PE; ++pe) {
+      const Accumulator before = synapse_fold == 0 ? (Accumulator)0 : (Accumulator)sum[pe];
+      sum[pe] = before + dot[pe];
     }
     if (synapse_fold == P::SYNAPSE_FOLDS - 1) {
       out.write(lanes::pack<P::PE, P::ACC_BITS>(sum));

@@ -24,19 +24,24 @@ module dense_pe #(
     parameter int ACC_BITS = 24,
     // Multipliers in DSP blocks or in LUTs.
     parameter int USE_DSP = 1,
-    // Rows that share a DSP block, a divisor of PE, and how far apart their weights are in its factor.
+    // Rows that share a DSP block, a divisor of those that are in DSP blocks, and how far apart their weights are in its factor.
     parameter int PACK = 1,
     parameter int SPACING = 0,
+    // The last rows of PE that multiply in LUTs all the same.
+    parameter int LUT_ROWS = 0,
     // Weights in block RAM or in LUTs.
     parameter int WEIGHT_BLOCK_RAM = 0,
+    // The last rows of PE whose weights are in LUTs all the same.
+    parameter int LUT_WEIGHT_ROWS = 0,
     // 1: memories take new contents from the load chain; 0: they are constant and the chain goes past.
     parameter int RELOADABLE = 0,
     // Output FIFO.
     parameter int OUT_DEPTH = 2,
     parameter int OUT_BLOCK_RAM = 0,
     // Weight words for $readmemh: lane pe*SIMD + simd, address nf*SYNAPSE_FOLDS + sf. PACK rows in borrow form, see
-    // `packed_multiplier`.
-    parameter WEIGHTS = ""
+    // `packed_multiplier`. The last LUT_WEIGHT_ROWS have a file of their own.
+    parameter WEIGHTS = "",
+    parameter LUT_WEIGHTS = ""
 ) (
     input  wire                     clk,
     input  wire                     rst,
@@ -58,8 +63,14 @@ module dense_pe #(
     $fatal(1, "dense_pe: widths must be positive");
   end
 
-  if (PACK < 1 || PE % PACK != 0 || (PACK > 1 && USE_DSP == 0)) begin : g_illegal_packing
-    $fatal(1, "dense_pe: PACK must divide PE, and needs DSP blocks");
+  if (PACK < 1 || (PE - LUT_ROWS) % PACK != 0 || (PACK > 1 && USE_DSP == 0)) begin : g_illegal_packing
+    $fatal(1, "dense_pe: PACK must divide the rows in DSP blocks, and needs those");
+  end
+  if (LUT_ROWS < 0 || LUT_ROWS >= PE || (LUT_ROWS > 0 && USE_DSP == 0)) begin : g_illegal_rows
+    $fatal(1, "dense_pe: not all rows can be LUT_ROWS, and the others are in DSP blocks");
+  end
+  if (LUT_WEIGHT_ROWS < 0 || LUT_WEIGHT_ROWS >= PE) begin : g_illegal_weight_rows
+    $fatal(1, "dense_pe: not all rows can be LUT_WEIGHT_ROWS");
   end
 
   localparam int WIDTH = SIMD * IN_BITS;
@@ -113,10 +124,12 @@ module dense_pe #(
 
   // --- Operands.
 
+  localparam int FIRST_WIDTH = (PE - LUT_WEIGHT_ROWS) * SIMD * WEIGHT_BITS;
   wire [PE*SIMD*WEIGHT_BITS-1:0] weights;
+  wire [10:0] load_between;
 
   weight_memory #(
-      .WIDTH(PE * SIMD * WEIGHT_BITS),
+      .WIDTH(FIRST_WIDTH),
       .DEPTH(WEIGHT_DEPTH),
       .BLOCK_RAM(WEIGHT_BLOCK_RAM),
       .RELOADABLE(RELOADABLE),
@@ -125,11 +138,31 @@ module dense_pe #(
       .clk(clk),
       .rst(rst),
       .load_in(load_in),
-      .load_out(load_out),
+      .load_out(load_between),
       .read(issue),
       .address(address),
-      .data(weights)
+      .data(weights[FIRST_WIDTH-1:0])
   );
+
+  if (LUT_WEIGHT_ROWS == 0) begin : g_no_lut_weights
+    assign load_out = load_between;
+  end else begin : g_lut_weights
+    weight_memory #(
+        .WIDTH(LUT_WEIGHT_ROWS * SIMD * WEIGHT_BITS),
+        .DEPTH(WEIGHT_DEPTH),
+        .BLOCK_RAM(0),
+        .RELOADABLE(RELOADABLE),
+        .CONTENTS(LUT_WEIGHTS)
+    ) weights_i (
+        .clk(clk),
+        .rst(rst),
+        .load_in(load_between),
+        .load_out(load_out),
+        .read(issue),
+        .address(address),
+        .data(weights[PE*SIMD*WEIGHT_BITS-1:FIRST_WIDTH])
+    );
+  end
 
   logic [WIDTH-1:0] fresh;
   wire  [WIDTH-1:0] activations;
@@ -172,13 +205,12 @@ module dense_pe #(
   // Packed lanes that overlap leave a carry to be added.
   localparam int CARRIES = PACK > 1 && SPACING < EXACT_BITS ? 1 : 0;
 
-  wire [PE*ACC_BITS-1:0] accumulators;
+  localparam int FIRST_ROWS = PE - LUT_ROWS;
+  // By row.
+  wire [SIMD*PRODUCT_BITS-1:0] products[PE];
+  wire [SIMD-1:0] carries[PE];
 
-  for (genvar group = 0; group < PE / PACK; group++) begin : g_group
-    // Of its PACK rows.
-    wire [SIMD*PRODUCT_BITS-1:0] products[PACK];
-    wire [SIMD-1:0] carries[PACK];
-
+  for (genvar group = 0; group < FIRST_ROWS / PACK; group++) begin : g_group
     for (genvar lane = 0; lane < SIMD; lane++) begin : g_lane
       wire [IN_BITS-1:0] code = activation_operands[lane*IN_BITS+:IN_BITS];
       if (PACK == 1) begin : g_single
@@ -191,18 +223,19 @@ module dense_pe #(
             .clk(clk),
             .a({IN_SIGNED != 0 && code[IN_BITS-1], code}),
             .b(weight_operands[(group*SIMD+lane)*WEIGHT_BITS+:WEIGHT_BITS]),
-            .product(products[0][lane*PRODUCT_BITS+:PRODUCT_BITS])
+            .product(products[group][lane*PRODUCT_BITS+:PRODUCT_BITS])
         );
-        assign carries[0][lane] = 1'b0;
+        assign carries[group][lane] = 1'b0;
       end else begin : g_packed
         wire [PACK*WEIGHT_BITS-1:0] shared_weights;
         wire [PACK*PRODUCT_BITS-1:0] shared_products;
         wire [PACK-1:0] shared_carries;
         for (genvar i = 0; i < PACK; i++) begin : g_row
-          localparam int AT = (group * PACK + i) * SIMD + lane;
+          localparam int ROW = group * PACK + i;
+          localparam int AT = ROW * SIMD + lane;
           assign shared_weights[i*WEIGHT_BITS+:WEIGHT_BITS] = weight_operands[AT*WEIGHT_BITS+:WEIGHT_BITS];
-          assign products[i][lane*PRODUCT_BITS+:PRODUCT_BITS] = shared_products[i*PRODUCT_BITS+:PRODUCT_BITS];
-          assign carries[i][lane] = shared_carries[i];
+          assign products[ROW][lane*PRODUCT_BITS+:PRODUCT_BITS] = shared_products[i*PRODUCT_BITS+:PRODUCT_BITS];
+          assign carries[ROW][lane] = shared_carries[i];
         end
         packed_multiplier #(
             .LANES(PACK),
@@ -220,39 +253,59 @@ module dense_pe #(
         );
       end
     end
+  end
 
-    for (genvar i = 0; i < PACK; i++) begin : g_pe
-      // The lowest of packed rows has lost nothing.
-      localparam int CARRY = CARRIES != 0 && i > 0 ? 1 : 0;
-      wire signed [ACC_BITS-1:0] sum;
-      wire carry;
-      carry_adder_tree #(
-          .INPUTS(SIMD),
-          .IN_BITS(PRODUCT_BITS),
-          .OUT_BITS(ACC_BITS),
-          .CARRIES(CARRY)
-      ) tree_i (
+  for (genvar row = FIRST_ROWS; row < PE; row++) begin : g_lut_row
+    for (genvar lane = 0; lane < SIMD; lane++) begin : g_lane
+      wire [IN_BITS-1:0] code = activation_operands[lane*IN_BITS+:IN_BITS];
+      multiplier #(
+          .A_BITS(IN_BITS + 1),
+          .B_BITS(WEIGHT_BITS),
+          .OUT_BITS(PRODUCT_BITS),
+          .USE_DSP(0)
+      ) multiplier_i (
           .clk(clk),
-          .in_data(products[i]),
-          .in_carries(carries[i]),
-          .sum(sum),
-          .carry(carry)
+          .a({IN_SIGNED != 0 && code[IN_BITS-1], code}),
+          .b(weight_operands[(row*SIMD+lane)*WEIGHT_BITS+:WEIGHT_BITS]),
+          .product(products[row][lane*PRODUCT_BITS+:PRODUCT_BITS])
       );
-
-      // One adder whose second operand may be zero: a LUT a bit, and part of the DSP block where SIMD is 1.
-      logic signed [ACC_BITS-1:0] accumulator;
-      if (CARRY != 0) begin : g_carry
-        wire [ACC_BITS:0] added = {sum, 1'b1} + {first[STAGES-1] ? ACC_BITS'(0) : accumulator, carry};
-        wire unused_carry = added[0];
-        always_ff @(posedge clk) if (valid[STAGES-1]) accumulator <= added[ACC_BITS:1];
-      end else begin : g_plain
-        wire unused_carry = carry;
-        always_ff @(posedge clk) begin
-          if (valid[STAGES-1]) accumulator <= sum + (first[STAGES-1] ? ACC_BITS'(0) : accumulator);
-        end
-      end
-      assign accumulators[(group*PACK+i)*ACC_BITS+:ACC_BITS] = accumulator;
     end
+    assign carries[row] = '0;
+  end
+
+  wire [PE*ACC_BITS-1:0] accumulators;
+
+  for (genvar row = 0; row < PE; row++) begin : g_row
+    // The lowest of packed rows has lost nothing.
+    localparam int CARRY = CARRIES != 0 && row < FIRST_ROWS && row % PACK > 0 ? 1 : 0;
+    wire signed [ACC_BITS-1:0] sum;
+    wire carry;
+    carry_adder_tree #(
+        .INPUTS(SIMD),
+        .IN_BITS(PRODUCT_BITS),
+        .OUT_BITS(ACC_BITS),
+        .CARRIES(CARRY)
+    ) tree_i (
+        .clk(clk),
+        .in_data(products[row]),
+        .in_carries(carries[row]),
+        .sum(sum),
+        .carry(carry)
+    );
+
+    // One adder whose second operand may be zero: a LUT a bit, and part of the DSP block where SIMD is 1.
+    logic signed [ACC_BITS-1:0] accumulator;
+    if (CARRY != 0) begin : g_carry
+      wire [ACC_BITS:0] added = {sum, 1'b1} + {first[STAGES-1] ? ACC_BITS'(0) : accumulator, carry};
+      wire unused_carry = added[0];
+      always_ff @(posedge clk) if (valid[STAGES-1]) accumulator <= added[ACC_BITS:1];
+    end else begin : g_plain
+      wire unused_carry = carry;
+      always_ff @(posedge clk) begin
+        if (valid[STAGES-1]) accumulator <= sum + (first[STAGES-1] ? ACC_BITS'(0) : accumulator);
+      end
+    end
+    assign accumulators[row*ACC_BITS+:ACC_BITS] = accumulator;
   end
 
   fifo #(

@@ -176,8 +176,10 @@ def _dense_pe(rng: np.random.Generator) -> Iterator[Made]:
         (8, 4, 1, 1, 4, 4, True, 4),
         (4, 1, 2, 5, 5, 3, True, 4),
     ]
-    shapes = [(*shape, _signed(rng), 1) for shape in fixed] + packed
-    for pe, simd, rows, columns, in_bits, weight_bits, signed, pack in shapes:
+    # Some rows in LUTs, and some with their weights there.
+    mixed = [(5, 3, 2, 2, 8, 8, False, 2, 1, 2), (7, 2, 1, 3, 4, 4, True, 4, 3, 1), (3, 9, 2, 1, 9, 8, False, 2, 1, 0)]
+    shapes = [(*shape, _signed(rng), 1, 0, 0) for shape in fixed] + [(*shape, 0, 0) for shape in packed] + mixed
+    for pe, simd, rows, columns, in_bits, weight_bits, signed, pack, lut_rows, lut_weight_rows in shapes:
         top = (1 << (weight_bits - 1)) - 1
         matrix = rng.integers(-top, top, (pe * rows, simd * columns), endpoint=True)
         matrix[0] = top
@@ -196,6 +198,8 @@ def _dense_pe(rng: np.random.Generator) -> Iterator[Made]:
             acc_bits=IntType.signed_holding(-bound, bound).bits,
             use_dsp=pack > 1 or _signed(rng),
             pack=pack,
+            lut_rows=lut_rows,
+            lut_weight_rows=lut_weight_rows,
         )
         yield _case(block, rng, {"matrix": matrix})
 

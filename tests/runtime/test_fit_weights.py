@@ -196,6 +196,7 @@ def test_another_network_is_refused() -> None:
     "folding",
     [
         Folding(pe=4, simd=1, pack=2),
+        Folding(pe=4, simd=3, pack=2, lut_rows=2, lut_weight_rows=1),
         Folding(pe=2, simd=2, kind="csr", layout=LaneLayout(lanes=2, height=2), pack=2),
     ],
 )

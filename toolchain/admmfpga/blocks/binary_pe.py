@@ -155,6 +155,6 @@ class BinaryPE(DensePE):
 
     def rtl_parameters(self) -> dict[str, int | str]:
         parameters = super().rtl_parameters() | {"IN_BIPOLAR": int(self.in_bipolar)}
-        for name in ("USE_DSP", "PACK", "SPACING"):
+        for name in ("USE_DSP", "PACK", "SPACING", "LUT_ROWS", "LUT_WEIGHT_ROWS"):
             del parameters[name]
         return parameters

@@ -3,7 +3,8 @@
 A vector of SF*SIMD activations arrives in SF beats of `simd` lanes. Step (nf, sf) multiplies beat sf with the weights
 of rows nf*PE .. nf*PE+PE-1 and adds up; the last step of a row group emits PE accumulators. In row group 0 the beats
 come from the stream and are kept; the other groups read them back, so a vector is taken once and used NF times. Weights
-come from a ROM, one word of PE*SIMD lanes a step (lane pe*SIMD + simd, address nf*SF + sf).
+come from a ROM, one word of PE*SIMD lanes a step (lane pe*SIMD + simd, address nf*SF + sf). Some
+rows may multiply in LUTs while the others do in DSP blocks, and some have their weights in a ROM of LUTs.
 
 contents: "matrix" (rows, columns), columns in the order in which the stream brings the activations.
 """
@@ -45,6 +46,8 @@ class DensePE(MatrixUnit):
     Attributes:
         pe, simd: rows and columns at a time; they divide the matrix' rows and columns.
         weight_block_ram: weights in block RAM, or in LUTs; None: by depth.
+        lut_rows: the last rows of `pe`, which multiply in LUTs while the others do in DSP blocks.
+        lut_weight_rows: the last rows of `pe`, whose weights are in LUTs while the others' are in block RAM.
     """
 
     stem: ClassVar[str] = "dense_pe"
@@ -53,11 +56,20 @@ class DensePE(MatrixUnit):
     pe: int
     simd: int
     weight_block_ram: bool | None = None
+    lut_rows: int = 0
+    lut_weight_rows: int = 0
 
     def __post_init__(self) -> None:
         assert self.rows % self.pe == 0, self
         assert self.columns % self.simd == 0, self
-        assert self.pe % self.pack == 0, self
+        assert self.first_rows % self.pack == 0, self
+        assert 0 <= self.lut_rows < self.pe, self
+        assert 0 <= self.lut_weight_rows < self.pe, self
+
+    @property
+    def first_rows(self) -> int:
+        """Rows of `pe` that multiply as `use_dsp` and `pack` say; all where products are too small for DSP blocks."""
+        return self.pe - self.lut_rows if self.multipliers_in_dsp else self.pe
 
     @property
     def neuron_folds(self) -> int:
@@ -112,19 +124,27 @@ class DensePE(MatrixUnit):
         return Schedule(self.cycles, pops, emits)
 
     def memories(self, name: str, layer: str, contents: Contents) -> dict[str, Memory]:
-        matrix = contents["matrix"]
+        split = contents["matrix"].reshape(self.neuron_folds, self.pe, self.columns)
         if self.pack > 1:
-            assert is_narrow(matrix, self.weight_bits), self
+            first = split[:, : self.first_rows]
+            assert is_narrow(first, self.weight_bits), self
             # Rows that share a DSP block stand next to each other.
-            rows = matrix.reshape(-1, self.pack, self.columns).transpose(0, 2, 1)
-            matrix = to_borrow_form(rows).transpose(0, 2, 1).reshape(matrix.shape)
-        folded = matrix.reshape(self.neuron_folds, self.pe, self.synapse_folds, self.simd)
-        lanes = folded.transpose(0, 2, 1, 3).reshape(-1, self.pe * self.simd)
-        return {"WEIGHTS": Memory(f"{name}.weights", lanes, self.weight_bits, layer, "dense")}
+            rows = first.reshape(-1, self.pack, self.columns).transpose(0, 2, 1)
+            first = to_borrow_form(rows).transpose(0, 2, 1).reshape(first.shape)
+            split = np.concatenate([first, split[:, self.first_rows :]], axis=1)
+
+        def memory(suffix: str, rows: IntArray) -> Memory:
+            folded = rows.reshape(self.neuron_folds, -1, self.synapse_folds, self.simd).transpose(0, 2, 1, 3)
+            lanes = folded.reshape(self.weight_depth, -1)
+            return Memory(f"{name}.{suffix}", lanes, self.weight_bits, layer, "dense")
+
+        cut = self.pe - self.lut_weight_rows
+        images = {"WEIGHTS": memory("weights", split[:, :cut])}
+        return images | ({"LUT_WEIGHTS": memory("lut_weights", split[:, cut:])} if self.lut_weight_rows else {})
 
     @staticmethod
     def matrix_from(lanes: IntArray, pe: int, simd: int, synapse_folds: int, pack: int = 1) -> IntArray:
-        """The inverse of the packing in `memories`: ROM lanes back to the (rows, columns) matrix."""
+        """The inverse of the packing in `memories`: ROM lanes of `pe` rows back to the (rows, columns) matrix."""
         split = lanes.reshape(-1, synapse_folds, pe, simd).transpose(0, 2, 1, 3)
         matrix = split.reshape(-1, synapse_folds * simd)
         rows = matrix.reshape(-1, pack, matrix.shape[1]).transpose(0, 2, 1)
@@ -144,22 +164,29 @@ class DensePE(MatrixUnit):
         return self.multipliers_in_dsp and family().dsp_absorbs and self.simd == 1 and self.pack == 1
 
     def core_terms(self) -> Terms:
-        dsp, width = self.multipliers_in_dsp, self.source.width
-        # A DSP block has the product register, and the first level's adder with its register unless it is shared.
-        absorbs = dsp and family().dsp_absorbs
-        absorbed = 1 + (self.pack == 1) if absorbs else 0
-        registers = shifted = adders = 0
-        for level, length in tree_chains(self.simd):
-            bits = min(self.product_bits + level, self.acc_bits)
-            adders += bits * (level >= max(1, absorbed))
-            left = length - max(0, absorbed - level)
-            shifted += bits * (left >= family().shift_register)
-            registers += bits * max(0, left) * (left < family().shift_register)
+        width = self.source.width
+        last = self.pe - self.first_rows
+        # Rows by whether their multipliers are in DSP blocks.
+        rows = {self.multipliers_in_dsp: self.first_rows} | ({False: last} if last else {})
+        registers = shifted = adders = accumulators = 0
+        for dsp, count in rows.items():
+            # A DSP block has the product register, and the first level's adder with its register unless it is shared.
+            absorbed = 1 + (self.pack == 1) if dsp and family().dsp_absorbs else 0
+            for level, length in tree_chains(self.simd):
+                bits = min(self.product_bits + level, self.acc_bits)
+                adders += count * bits * (level >= max(1, absorbed))
+                left = length - max(0, absorbed - level)
+                shifted += count * bits * (left >= family().shift_register)
+                registers += count * bits * max(0, left) * (left < family().shift_register)
+            accumulators += 0 if dsp and self.accumulators_in_dsp else count * self.acc_bits
+        # Whether operands of all rows, and of how many, are in DSP blocks.
+        absorbs = self.multipliers_in_dsp and family().dsp_absorbs
+        all_absorb = absorbs and not last
+        registered = self.pe if not absorbs or self.pack > 1 else last
         replays = self.neuron_folds > 1
-        accumulators = 0 if self.accumulators_in_dsp else self.pe * self.acc_bits
-        unsigned = self.pe * self.simd * (not dsp and not self.in_signed)
+        unsigned = rows.get(False, 0) * self.simd * (not self.in_signed)
         # Lanes that lose something to those below: all but the lowest of a DSP block.
-        carries = self.multipliers * (self.pack - 1) // self.pack * self.overlaps
+        carries = self.first_rows * self.simd * (self.pack - 1) // self.pack * self.overlaps
         address, synapse = counter_terms(self.weight_depth), counter_terms(self.synapse_folds)
         return Terms(
             lut={
@@ -168,11 +195,11 @@ class DensePE(MatrixUnit):
                 "wrap_bits": address["wrap_bits"] + synapse["wrap_bits"],
                 # Activations from the stream or from the replay buffer.
                 "replay_bits": width * replays,
-                "adder_bits": self.pe * adders,
+                "adder_bits": adders,
                 # The first product of a row starts the sum anew.
                 "accumulator_bits": accumulators * (self.synapse_folds > 1),
                 # Odd ones out that wait for a later level of the adder tree.
-                "shift_registers": self.pe * shifted,
+                "shift_registers": shifted,
                 # Lanes that overlap: the lowest bit of a product, what is lost, the adder's carry in.
                 "carries": carries,
                 # LUT multipliers of unsigned activations, whose sign is known; of single bits they are gates.
@@ -185,12 +212,12 @@ class DensePE(MatrixUnit):
                 "stages": self.core_latency,
                 "counter_bits": address["counter_bits"] + synapse["counter_bits"],
                 # Activations as they came: in the DSP block, unless there is a choice behind them.
-                "activation_bits": width * (replays or not absorbs),
+                "activation_bits": width * (replays or not all_absorb),
                 # Operands of multipliers without registers of their own: activations and weights. Of a shared DSP block
                 # the weights too, since their signs are extended behind the register.
-                "operand_bits": width * (not absorbs),
-                "weight_operand_bits": self.pe * self.simd * self.weight_bits * (not absorbs or self.pack > 1),
-                "tree_bits": self.pe * registers,
+                "operand_bits": width * (not all_absorb),
+                "weight_operand_bits": registered * self.simd * self.weight_bits,
+                "tree_bits": registers,
                 "accumulator_bits": accumulators,
                 "carries": carries,
                 # Lowest bits of the activations, which the DSP blocks have too.
@@ -199,20 +226,30 @@ class DensePE(MatrixUnit):
         )
 
     def part_resources(self, memories: Mapping[str, Memory] = NO_MEMORIES) -> Resources:
-        multipliers, width = self.pe * self.simd, self.source.width
-        dsp = self.multipliers_in_dsp
+        first, width = self.first_rows * self.simd, self.source.width
+        last = self.multipliers - first
         total = weight_memory_resources(
             self.weight_depth,
-            multipliers * self.weight_bits,
+            (self.pe - self.lut_weight_rows) * self.simd * self.weight_bits,
             block_ram=self.weights_in_block_ram,
             contents=memories.get("WEIGHTS"),
             reloadable=self.reloadable,
         )
-        if dsp:
-            total += Resources(dsp=multipliers // self.pack)
-        elif self.in_signed:
+        if self.lut_weight_rows:
+            total += weight_memory_resources(
+                self.weight_depth,
+                self.lut_weight_rows * self.simd * self.weight_bits,
+                block_ram=False,
+                contents=memories.get("LUT_WEIGHTS"),
+                reloadable=self.reloadable,
+            )
+        if self.multipliers_in_dsp:
+            total += Resources(dsp=first // self.pack)
+        else:
+            last += first
+        if self.in_signed:
             # Product registers are part of the adder tree here.
-            total += Resources(lut=multipliers * self.one_multiplier.lut)
+            total += Resources(lut=last * self.one_multiplier.lut)
         if self.neuron_folds > 1:
             depth = self.synapse_folds
             if depth == 1:
@@ -234,6 +271,8 @@ class DensePE(MatrixUnit):
             "USE_DSP": int(self.multipliers_in_dsp),
             "PACK": self.pack,
             "SPACING": self.spacing,
+            "LUT_ROWS": self.pe - self.first_rows,
+            "LUT_WEIGHT_ROWS": self.lut_weight_rows,
             "WEIGHT_BLOCK_RAM": int(self.weights_in_block_ram),
             "RELOADABLE": int(self.reloadable),
             **self.output_parameters(),

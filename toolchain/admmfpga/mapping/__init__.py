@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from admmfpga.blocks import Resources, axi_lite_control
 from admmfpga.boards import MemoryPort
-from admmfpga.mapping.bounds import IntervalBound, folding_bounds, stream_bounds
-from admmfpga.mapping.candidates import Made, candidates, candidates_by_kind
+from admmfpga.mapping.bounds import IntervalBound, folding_bounds, stream_bounds, vectors
+from admmfpga.mapping.candidates import Made, Mixtures, candidates, candidates_by_kind
 from admmfpga.mapping.choice import PeChoice, weigh
 from admmfpga.mapping.depths import size_fifos
 from admmfpga.mapping.design import AxisFormat, Design, Search, Stage, Stream, Timing
 from admmfpga.mapping.folding import Candidate, Folding, pareto, usable
 from admmfpga.mapping.lowering import axis_formats, lower
-from admmfpga.mapping.search import fold
+from admmfpga.mapping.search import Layers, fold
 from admmfpga.mapping.streams import stream_beats
 from admmfpga.mapping.support import hardware_nodes
 from admmfpga.mapping.units import KINDS
@@ -73,19 +73,31 @@ def map_network(
     found = {
         node.name: candidates_by_kind(network, node, _kinds(node, kinds), made) for node in hardware_nodes(network)
     }
-    layers = {name: pareto([one for options in by.values() for one in options]) for name, by in found.items()}
+    layers: Layers = {name: pareto([one for options in by.values() for one in options]) for name, by in found.items()}
     fixed = wrapper_resources(reloadable=bool(network.budgets)) + (beside or Resources())
     # The output is as wide as needed up to 64 bits.
     bounds = stream_bounds(network, axis_formats(network, 1), port)
     least = max(bound.interval for bound in bounds)
-    choice = fold(layers, available, fixed, board=board, target_interval=target_interval, least_useful=least)
+    mixtures = Mixtures(network)
+    choice = fold(
+        layers,
+        available,
+        fixed,
+        board=board,
+        target_interval=target_interval,
+        least_useful=least,
+        refine=mixtures,
+    )
     interval = max(choice.interval, target_interval or 0)
+    layers = mixtures(layers, interval)
+    for name, by in found.items():
+        by |= {kind: [one for one in layers[name] if one.folding.kind == kind] or by[kind] for kind in by if kind}
     choices = {
         node.name: weigh(network, node, found[node.name], choice.candidates[node.name], interval, usable(available))
         for node in hardware_nodes(network)
         if explain
     }
-    bounds += folding_bounds(layers, usable(available), fixed)
+    bounds += folding_bounds(layers, usable(available), fixed, vectors(network))
     design = build_design(network, {name: c.folding for name, c in choice.candidates.items()}, original)
     return replace(
         design,

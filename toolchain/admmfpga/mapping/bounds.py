@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ from admmfpga.blocks import Resources
 from admmfpga.boards import MemoryPort
 from admmfpga.mapping.design import AxisFormat
 from admmfpga.mapping.folding import PRICES, Candidate
-from admmfpga.network import Network
+from admmfpga.network import Conv, Dense, Network
 
 INPUT, OUTPUT, BANDWIDTH, PARALLELISM = "input stream", "output stream", "bandwidth", "layer parallelism"
 """Kinds of bounds besides the resources, which go by their names."""
@@ -54,8 +53,17 @@ def stream_bounds(
     return found
 
 
+def vectors(network: Network) -> dict[str, int]:
+    """Vectors of a frame, by the name of each layer that multiplies a matrix."""
+    outputs = {node.name: network.output_of(node) for node in network.nodes if isinstance(node, Conv | Dense)}
+    return {name: output.elements // output.channels for name, output in outputs.items()}
+
+
 def folding_bounds(
-    layers: Mapping[str, Sequence[Candidate]], limit: Resources, fixed: Resources
+    layers: Mapping[str, Sequence[Candidate]],
+    limit: Resources,
+    fixed: Resources,
+    vectors: Mapping[str, int] | None = None,
 ) -> list[IntervalBound]:
     """Bounds that follow from the candidates: the layer that cannot be made any faster, and the resources.
 
@@ -63,13 +71,14 @@ def folding_bounds(
         layers: candidates by layer name.
         limit: resources that may be used.
         fixed: what is used besides the layers.
+        vectors: see `continuous_bound`.
     """
     fastest = {layer: min(c.cycles for c in candidates) for layer, candidates in layers.items()}
     slowest = max(fastest, key=lambda layer: fastest[layer])
     found = [IntervalBound(PARALLELISM, fastest[slowest], slowest)]
-    continuous = continuous_bound(layers, limit, fixed)
+    continuous = continuous_bound(layers, limit, fixed, vectors)
     if continuous is not None and continuous.kind:
-        found.append(IntervalBound(continuous.kind, ceil(continuous.interval * (1 - 1e-6))))
+        found.append(IntervalBound(continuous.kind, continuous.interval))
     return found
 
 
@@ -86,60 +95,122 @@ class ContinuousBound:
         interval: cycles per frame.
         kind: the resource that is scarcest there, "" if a layer's fastest form is what limits.
         layer: that layer, or "".
-        weights: of the resources in the proof, by name: what share of the limit each resource has.
+        weights: of the resources in the proof, by name.
     """
 
-    interval: float
+    interval: int
     kind: str
     layer: str
     weights: Mapping[str, float]
 
 
-def continuous_bound(
-    layers: Mapping[str, Sequence[Candidate]], limit: Resources, fixed: Resources
-) -> ContinuousBound | None:
-    """A bound on the frame interval of all choices that fit.
+SLOWED = 0.5
+"""How far a folding may be slowed down in the bound: to half of its speed."""
 
-    A layer may be any mixture of its candidates: a share theta of one that takes c cycles works at the rate theta / c
-    and takes theta of its resources. The fastest rate at which every layer keeps up and resources suffice is a linear
-    program; every choice is one of its solutions. Its dual prices say which resource limits.
+
+def continuous_bound(
+    layers: Mapping[str, Sequence[Candidate]],
+    limit: Resources,
+    fixed: Resources,
+    vectors: Mapping[str, int] | None = None,
+) -> ContinuousBound | None:
+    """A bound on the frame interval of all choices that fit, and of foldings between those that there are.
+
+    At an interval a layer may be any mixture of its candidates that keep up. One that is faster may be slowed down,
+    to half of its speed at most: what it has beyond the least form of its kind (control, buffers, deep memories)
+    shrinks in proportion. Every choice is such a mixture, not slowed down. Whether mixtures fit is a linear program;
+    bisection finds the least interval at which they do, its dual prices say which resource is scarce.
+
+    Args:
+        layers: candidates by layer name.
+        limit: resources that may be used.
+        fixed: what is used besides the layers.
+        vectors: of a frame, by layer name: a PE takes a whole number of steps for each of them, so it is slowed down to
+            multiples of these cycles only. Layers that are left out: to any cycles.
 
     Returns:
         None if not even mixtures fit.
     """
-    from scipy.optimize import linprog
-
-    flat = [c for candidates in layers.values() for c in candidates]
-    layer_of = np.repeat(np.arange(len(layers)), [len(candidates) for candidates in layers.values()])
-    scale = 1.0 / amounts(limit).clip(min=1.0)
-    room = (amounts(limit) - amounts(fixed)) * scale
+    program = _Mixtures(layers, limit, fixed, vectors or {})
     slowest = max(min(c.cycles for c in candidates) for candidates in layers.values())
-    # Variables: shares of candidates, then the rate in frames per `slowest` cycles.
-    member = np.zeros((len(layers), len(flat) + 1))
-    member[layer_of, np.arange(len(flat))] = 1.0
-    rates = -member * np.array([*(slowest / c.cycles for c in flat), 0.0])
-    rates[:, -1] = 1.0
-    uses = np.hstack([(np.array([amounts(c.resources) for c in flat]) * scale).T, np.zeros((len(PRICES), 1))])
-    cost = np.zeros(len(flat) + 1)
-    cost[-1] = -1.0
-    result = linprog(
-        cost,
-        A_ub=np.vstack([uses, rates]),
-        b_ub=np.concatenate([room, np.zeros(len(layers))]),
-        A_eq=member,
-        b_eq=np.ones(len(layers)),
-        bounds=(0, None),
-        method="highs",
-    )
-    if result.status == 2:
+    high = max(c.cycles for candidates in layers.values() for c in candidates)
+    found = program.solve(high)
+    if found.excess > TOLERANCE:
         return None
-    assert result.status == 0, result.message
-    rate = float(result.x[-1])
-    prices = -result.ineqlin.marginals
-    weights = {name: float(max(0.0, p)) for name, p in zip(PRICES, prices, strict=False)}
-    kind = max(weights, key=lambda name: weights[name])
-    layer = ""
-    if rate >= 1 - 1e-9 or weights[kind] < 1e-9:
-        kind = ""
+    first = program.solve(slowest)
+    if first.excess <= TOLERANCE:
         layer = max(layers, key=lambda name: min(c.cycles for c in layers[name]))
-    return ContinuousBound(slowest / rate, kind, layer, {name: round(weight, 6) for name, weight in weights.items()})
+        return ContinuousBound(slowest, "", layer, first.weights)
+    # `low` is too short, at `high` mixtures fit; what is in between by ratios first.
+    low, refuted = slowest, first
+    while high - low > 1:
+        middle = int((low * high) ** 0.5) if high > 1.1 * low else (low + high) // 2
+        middle = min(max(middle, low + 1), high - 1)
+        found = program.solve(middle)
+        if found.excess > TOLERANCE:
+            low, refuted = middle, found
+        else:
+            high = middle
+    kind = max(refuted.weights, key=lambda name: refuted.weights[name])
+    return ContinuousBound(high, kind, "", refuted.weights)
+
+
+TOLERANCE = 1e-7
+"""Shares of a resource that are none."""
+
+
+@dataclass(frozen=True)
+class _Mixed:
+    """The least excess over the limits, as a share of them, and what each resource has to do with it."""
+
+    excess: float
+    weights: Mapping[str, float]
+
+
+class _Mixtures:
+    """The linear program of `continuous_bound` for any interval."""
+
+    def __init__(
+        self,
+        layers: Mapping[str, Sequence[Candidate]],
+        limit: Resources,
+        fixed: Resources,
+        vectors: Mapping[str, int],
+    ) -> None:
+        flat = [(name, c) for name, candidates in layers.items() for c in candidates]
+        scale = 1.0 / amounts(limit).clip(min=1.0)
+        self._room = (amounts(limit) - amounts(fixed)) * scale
+        self._layer_of = np.repeat(np.arange(len(layers)), [len(candidates) for candidates in layers.values()])
+        self._cycles = np.array([c.cycles for _, c in flat], dtype=np.float64)
+        self._uses = np.array([amounts(c.resources) for _, c in flat]) * scale
+        self._vectors = np.array([vectors.get(name, 1) for name, _ in flat], dtype=np.float64)
+        kinds = [(name, c.folding.kind, c.folding.weight_block_ram, c.folding.lut_weight_rows > 0) for name, c in flat]
+        self._least = np.zeros_like(self._uses)
+        for kind in set(kinds):
+            members = np.array([one == kind for one in kinds])
+            self._least[members] = self._uses[members].min(axis=0)
+
+    def solve(self, interval: int) -> _Mixed:
+        """The mixture with the least excess; every layer must have a candidate that keeps up."""
+        from scipy.optimize import linprog
+
+        able = self._cycles <= interval
+        steps = np.floor(interval / self._vectors[able]) * self._vectors[able]
+        share = np.clip(self._cycles[able] / np.maximum(steps, 1.0), SLOWED, 1.0)[:, None]
+        uses = self._least[able] + (self._uses[able] - self._least[able]) * share
+        count, layers = len(uses), int(self._layer_of.max()) + 1
+        member = np.zeros((layers, count + 1))
+        member[self._layer_of[able], np.arange(count)] = 1.0
+        result = linprog(
+            np.append(np.zeros(count), 1.0),
+            A_ub=np.hstack([uses.T, -np.ones((len(PRICES), 1))]),
+            b_ub=self._room,
+            A_eq=member,
+            b_eq=np.ones(layers),
+            bounds=[*[(0, None)] * count, (None, None)],
+            method="highs",
+        )
+        assert result.status == 0, result.message
+        prices = -result.ineqlin.marginals
+        weights = {name: round(max(0.0, float(p)), 6) for name, p in zip(PRICES, prices, strict=True)}
+        return _Mixed(float(result.x[-1]), weights)

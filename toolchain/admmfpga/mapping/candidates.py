@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product
@@ -33,6 +33,19 @@ from admmfpga.packing import LaneLayout
 
 MAX_MULTIPLIERS = 4096
 """Foldings beyond this many multipliers a layer are not considered: no board here holds them."""
+
+MIXED = 48, 1024
+"""Multipliers of a layer from which on, and up to which, some rows may be built otherwise than the others: fewer make
+no difference to a board, more would not fit."""
+
+SHARES = 8
+"""Shares of rows that are tried, equal steps."""
+
+DEEP = 256
+"""Words beyond which weights are not moved from block RAM to LUTs."""
+
+NEAR = 0.75
+"""Cycles of foldings that are mixed, as a share of the frame interval: faster ones are not worth it."""
 
 FINE = 1.1
 """Ratio between the sizes of SIMD that are tried besides those that need no padding."""
@@ -184,6 +197,26 @@ def _other_candidates(network: Network, node: Node) -> list[Candidate]:
     ]
 
 
+class _Arrays:
+    """A layer on folded arrays of one kind: what does not change with the folding is computed once."""
+
+    def __init__(self, network: Network, node: Conv | Dense, kind: str, thresholds: bool) -> None:
+        self._node, self._kept = node, kept_columns(node)
+        self._windows: dict[tuple[int, int], Window] = {}
+        self._seen: dict[tuple[Block, ...], tuple[int, Resources]] = {}
+        first = next(iter(foldings(network, node)))
+        base = parts(network, node, replace(first, kind=kind, thresholds=thresholds))
+        self._base = [_unpadded(part, node) for part in base] if self._kept else base
+
+    def candidate(self, folding: Folding) -> Candidate:
+        """A folding of the array, with what it costs."""
+        kept = self._kept or filled_columns(self._node, folding)
+        blocks = tuple(_refold(self._base, folding, kept, self._windows))
+        if blocks not in self._seen:
+            self._seen[blocks] = _total(blocks)
+        return Candidate(folding, *self._seen[blocks])
+
+
 def _dense_candidates(network: Network, node: Conv | Dense, kind: str = "dense") -> list[Candidate]:
     """Ways to build a layer on a folded array.
 
@@ -191,28 +224,79 @@ def _dense_candidates(network: Network, node: Conv | Dense, kind: str = "dense")
         kind: of the array.
     """
     found = []
-    seen: dict[tuple[object, ...], tuple[int, Resources]] = {}
-    kept = kept_columns(node)
-    windows: dict[tuple[int, int], Window] = {}
-    first = next(iter(foldings(network, node)))
     columns = int(np.count_nonzero(node.matrix.any(axis=0)))
-    wide = [*foldings(network, node), *(finer_foldings(network, node) if kind == first.kind else ())]
+    wide = [*foldings(network, node), *(finer_foldings(network, node) if kind == DensePE.kind else ())]
     options = [one for each in wide for one in (each, narrowed(each, columns)) if one is not None]
     for thresholds in _outputs(network, node):
-        # Parameters that do not change with the folding (worst-case widths) are computed once.
-        base = parts(network, node, replace(first, kind=kind, thresholds=thresholds))
-        if kept:
-            base = [_unpadded(part, node) for part in base]
-        for each in options:
-            if kind != each.kind and each.use_dsp:
-                continue
-            folding = replace(each, kind=kind, thresholds=thresholds)
-            blocks = _refold(base, folding, kept or filled_columns(node, folding), windows)
-            key = tuple(blocks)
-            if key not in seen:
-                seen[key] = _total(blocks)
-            found.append(Candidate(folding, *seen[key]))
+        arrays = _Arrays(network, node, kind, thresholds)
+        found += [
+            arrays.candidate(replace(each, kind=kind, thresholds=thresholds))
+            for each in options
+            if kind == each.kind or not each.use_dsp
+        ]
     return found
+
+
+class Mixtures:
+    """Adds foldings of dense PEs that have something of each: some rows in DSP blocks and the others in LUTs, weights
+    of some rows in block RAM and the others' in LUTs. There are many, so they are made where they may be wanted.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._arrays: dict[tuple[str, bool], _Arrays] = {}
+        self._made: dict[tuple[str, Folding], list[Candidate]] = {}
+
+    def __call__(self, layers: Mapping[str, Sequence[Candidate]], interval: int) -> dict[str, Sequence[Candidate]]:
+        """The candidates, with mixtures of those that take this frame interval or a little less.
+
+        Args:
+            layers: by layer name.
+        """
+        found = {}
+        for name, options in layers.items():
+            made = [
+                mixture
+                for one in options
+                if NEAR * interval <= one.cycles <= interval
+                for mixture in self._of(name, one.folding)
+            ]
+            found[name] = pareto([*options, *made]) if made else options
+        return found
+
+    def _of(self, name: str, folding: Folding) -> list[Candidate]:
+        plain = folding.use_dsp and folding.pack == 1 and not folding.lut_rows and not folding.lut_weight_rows
+        multipliers = folding.pe * folding.simd
+        if folding.kind != DensePE.kind or not plain or not MIXED[0] <= multipliers <= MIXED[1]:
+            return []
+        if (name, folding) not in self._made:
+            node = next(node for node in self._network.nodes if node.name == name)
+            assert isinstance(node, Conv | Dense), node
+            key = name, folding.thresholds
+            if key not in self._arrays:
+                self._arrays[key] = _Arrays(self._network, node, folding.kind, folding.thresholds)
+            forms = multiplier_forms(node.matrix, self._network.input_of(node).dtype)
+            deep = node.matrix.size > DEEP * multipliers
+            pack = max(pack for use_dsp, pack in forms if use_dsp)
+            found = [self._arrays[key].candidate(one) for one in mixed(folding, pack, deep=deep)]
+            self._made[name, folding] = pareto(found)
+        return self._made[name, folding]
+
+
+def mixed(folding: Folding, pack: int, *, deep: bool) -> Iterator[Folding]:
+    """A folding in DSP blocks with some of its rows in LUTs instead.
+
+    Args:
+        pack: rows that share a DSP block where they are in one.
+        deep: weights are too many to have them in LUTs.
+    """
+    shared, steps = folding.pe // pack, min(folding.pe // pack, SHARES)
+    for count in sorted({shared * step // steps for step in range(1, steps + 1)}):
+        lut_rows = folding.pe - count * pack
+        in_luts = {folding.pe * step // SHARES for step in range(SHARES)} | {lut_rows}
+        for weights in sorted(in_luts) if folding.weight_block_ram and not deep else (0,):
+            if lut_rows or weights:
+                yield replace(folding, pack=pack, lut_rows=lut_rows, lut_weight_rows=weights)
 
 
 def _outputs(network: Network, node: Node) -> tuple[bool, ...]:
@@ -358,6 +442,8 @@ def _refold(
                 use_dsp=folding.use_dsp,
                 pack=folding.pack,
                 weight_block_ram=folding.weight_block_ram,
+                lut_rows=folding.lut_rows,
+                lut_weight_rows=folding.lut_weight_rows,
             )
         elif isinstance(block, Requantize | Threshold):
             lanes = folding.lanes_out or folding.pe

@@ -27,6 +27,8 @@ class Folding:
         kind: of the PE that multiplies, see `blocks.MatrixUnit.kind`.
         layout: how a sparse matrix is spread over lanes; `pe` and `simd` say what follows from it.
         thresholds: outputs by comparison with thresholds instead of multiplication.
+        lut_rows: the last rows of `pe`, which multiply in LUTs while the others do in DSP blocks, see `blocks.DensePE`.
+        lut_weight_rows: the last rows of `pe`, whose weights are in LUTs while the others' are in block RAM.
         lanes_out: rows that are requantized at a time, a divisor of `pe`; None: as many as the PE gives.
     """
 
@@ -39,6 +41,8 @@ class Folding:
     layout: LaneLayout | None = None
     thresholds: bool = False
     pack: int = 1
+    lut_rows: int = 0
+    lut_weight_rows: int = 0
     lanes_out: int | None = None
 
     @classmethod

@@ -8,7 +8,7 @@ folding has finds the least one. Where branch and bound gives up first, the choi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,12 @@ RELATIVE_GAP = 1e-4
 _PRICE = np.array([PRICES[name] for name in PRICES])
 
 Array = npt.NDArray[np.float64]
+
+Layers = Mapping[str, Sequence[Candidate]]
+"""Candidates by layer name."""
+
+Refine = Callable[[Layers, int], Layers]
+"""More candidates for a frame interval or a little less."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +210,7 @@ def fold(
     board: str,
     target_interval: int | None = None,
     least_useful: int = 1,
+    refine: Refine | None = None,
 ) -> Choice:
     """Choose a folding for every layer.
 
@@ -214,9 +221,34 @@ def fold(
         board: its name, for messages.
         target_interval: cycles per frame to reach with the least resources; None for the least interval.
         least_useful: the interval below which nothing is gained: frames do not arrive faster.
+        refine: adds candidates where the first search has led to, for as long as that helps.
 
     Raises:
         UserError: nothing fits, or the target cannot be reached.
+    """
+    choice = _fold(layers, available, fixed, board, target_interval, least_useful, None)
+    while refine is not None:
+        before = target_interval or max(choice.interval, least_useful)
+        layers = refine(layers, before)
+        choice = _fold(layers, available, fixed, board, target_interval, least_useful, choice.interval)
+        if target_interval is not None or choice.interval >= before:
+            break
+    return choice
+
+
+def _fold(
+    layers: Mapping[str, Sequence[Candidate]],
+    available: Resources,
+    fixed: Resources,
+    board: str,
+    target_interval: int | None,
+    least_useful: int,
+    known: int | None,
+) -> Choice:
+    """As `fold`, over these candidates.
+
+    Args:
+        known: an interval that is reached anyway.
     """
     limit = usable(available)
     slowest = max(min(c.cycles for c in candidates) for candidates in layers.values())
@@ -237,13 +269,15 @@ def fold(
     bound = continuous_bound(layers, limit, fixed)
     floor = max(slowest, least_useful)
     intervals = sorted({max(c.cycles, floor) for candidates in layers.values() for c in candidates})
+    if known is not None:
+        intervals = [interval for interval in intervals if interval <= max(known, floor)]
     answer = cheapest(layers, intervals[-1], limit, fixed, prove=False)
     assert answer.choice is not None
     if not answer.fits:
         raise does_not_fit(answer.choice, limit, board, "the slowest folding is too large already")
     best, refuted = answer.choice, -1
     low, high = 0, len(intervals) - 1
-    while bound is not None and low < high and intervals[low] < bound.interval * (1 - 1e-6):
+    while bound is not None and low < high and intervals[low] < bound.interval:
         refuted, low = low, low + 1
     while low < high:
         middle = (low + high) // 2

@@ -80,6 +80,8 @@ def _dense(matrix: IntArray, source: IntType, vectors: int, folding: Folding, nu
         use_dsp=folding.use_dsp,
         pack=folding.pack,
         weight_block_ram=folding.weight_block_ram,
+        lut_rows=folding.lut_rows,
+        lut_weight_rows=folding.lut_weight_rows,
         reloadable=numbers.budget is not None,
     )
 

@@ -16,7 +16,8 @@ from admmfpga.codegen.build import pe_kinds
 from admmfpga.errors import UserError
 from admmfpga.frontend import load
 from admmfpga.mapping import axis_formats, candidates_by_layer, wrapper_resources
-from admmfpga.mapping.bounds import folding_bounds, stream_bounds
+from admmfpga.mapping.bounds import folding_bounds, stream_bounds, vectors
+from admmfpga.mapping.candidates import Mixtures
 from admmfpga.mapping.folding import Candidate, usable
 from admmfpga.mapping.front import POINTS, pareto_front
 from admmfpga.mapping.search import Choice
@@ -99,7 +100,7 @@ def _board(
         "points": [],
     }
     with using(board.family):
-        fixed = wrapper_resources()
+        fixed, mixtures = wrapper_resources(), Mixtures(network)
         streams = stream_bounds(network, axis_formats(network, 1), board.memory_port(clock))
         least = max(bound.interval for bound in streams)
         try:
@@ -110,11 +111,13 @@ def _board(
                 board=board.name,
                 least_useful=least,
                 points=points,
+                refine=mixtures,
                 progress=partial(progress, f"front on {board.name}"),
             )
         except UserError as error:
             return row | {"reason": str(error), "hint": error.hint}
-        bounds = [*streams, *folding_bounds(layers, limit, fixed)]
+        layers = mixtures(layers, front[0].interval)
+        bounds = [*streams, *folding_bounds(layers, limit, fixed, vectors(network))]
     return row | {
         "fits": True,
         "bounds": {b.kind: b.interval for b in sorted(bounds, key=lambda b: -b.interval)},

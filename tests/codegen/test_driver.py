@@ -110,6 +110,9 @@ def test_wide_signed_containers(load: Callable[..., Any]) -> None:
     "ops, expected",
     [
         ((HostOp("ArgMax", 1),), lambda real: real.argmax(axis=1)),
+        ((HostOp("ArgMax", -1, keep=True),), lambda real: real.argmax(axis=1, keepdims=True)),
+        ((HostOp("ArgMax", last=True),), lambda real: 4 - real[:, ::-1].argmax(axis=1)),
+        ((HostOp("ArgMax", 1, shape=(5, 1)),), lambda real: real.argmax(axis=1)[:, None]),
         ((HostOp("Softmax"),), lambda real: np.exp(real) / np.exp(real).sum(axis=1, keepdims=True)),
         ((HostOp("LogSoftmax", -1),), lambda real: real - np.log(np.exp(real).sum(axis=1, keepdims=True))),
         ((HostOp("Sigmoid"),), lambda real: 1 / (1 + np.exp(-real))),

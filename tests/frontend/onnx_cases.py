@@ -27,6 +27,7 @@ from admmfpga.errors import UserError
 from admmfpga.frontend import Import, compare_with_onnxruntime, load, unsupported
 from admmfpga.frontend.constants import runner
 from admmfpga.frontend.importer import is_quantized
+from admmfpga.host import host_results
 from admmfpga.network import reference
 
 Array = npt.NDArray[Any]
@@ -209,8 +210,7 @@ def judge_node(case: Case, folder: Path) -> Verdict:
 
 def _difference(imported: Import, codes: Array, case: Case) -> str:
     if imported.network.host_ops:
-        # What the host computes follows from what the accelerator gives, so the accelerator is what is judged.
-        return _layers_differ(imported, case.inputs)
+        return _layers_differ(imported, case.inputs) or _host_differs(imported, codes, case)
     if case.outputs.dtype.kind in "iu":
         ours = codes.reshape(len(codes), -1)[:, imported.output_layout.ravel()]
         steps = np.abs(ours.ravel() - case.outputs.astype(np.int64).ravel())
@@ -221,13 +221,29 @@ def _difference(imported: Import, codes: Array, case: Case) -> str:
     bound = STEPS * float(np.max(tensor.scale)) + 1e-6 * float(np.abs(expected).max(initial=0.0))
     if ours.size != case.outputs.size or ours.size != expected.size:
         return f"{ours.size} values for {case.outputs.size}"
-    low, high = (float(tensor.dequantize(np.array(end))) for end in (tensor.dtype.min, tensor.dtype.max))
-    worst = float(np.abs(ours.ravel() - np.clip(expected, low, high).ravel()).max(initial=0.0))
+    low, high = (imported.dequantize(np.full_like(codes, end)).ravel() for end in (tensor.dtype.min, tensor.dtype.max))
+    worst = float(np.abs(ours.ravel() - np.clip(expected.ravel(), low, high)).max(initial=0.0))
     if not is_quantized(case.model):
         # The range comes from the very same frames: what is recorded lies in it.
-        outside = np.maximum(case.outputs - high, low - case.outputs).max(initial=0.0)
+        outside = np.maximum(case.outputs.ravel() - high, low - case.outputs.ravel()).max(initial=0.0)
         worst = max(worst, float(outside))
     return f"off by {worst / float(np.max(tensor.scale)):.2f} steps" if worst > bound else ""
+
+
+def _host_differs(imported: Import, codes: Array, case: Case) -> str:
+    """The model's result as the host computes it from the accelerator's codes, against ONNX Runtime."""
+    tensor = imported.network.tensors[imported.network.outputs[0]]
+    ours = host_results(tensor.dequantize(codes), imported.network.host_ops)
+    info = imported.model.graph.input[0]
+    dtype = helper.tensor_dtype_to_np_dtype(info.type.tensor_type.elem_type)
+    infer = runner(imported.model).run
+    expected = np.concatenate([infer(None, {info.name: frame[None].astype(dtype)})[0] for frame in case.inputs])
+    if ours.shape != expected.shape:
+        return f"the host gives {ours.shape} for {expected.shape}"
+    if expected.dtype.kind in "iu":
+        return "" if np.array_equal(ours, expected) else "the host gives other indices"
+    worst = float(np.abs(ours - expected).max(initial=0.0))
+    return f"the host is off by {worst:.2g}" if worst > 1e-5 * max(1.0, float(np.abs(expected).max())) else ""
 
 
 def _unrounded(model: onnx.ModelProto, frames: Array) -> Array:
@@ -237,9 +253,11 @@ def _unrounded(model: onnx.ModelProto, frames: Array) -> Array:
     graph = copy.graph
     producers = {node.output[0]: node for node in graph.node}
     name = graph.output[0].name
-    for op in ("DequantizeLinear", "QuantizeLinear"):
-        if name in producers and producers[name].op_type == op:
-            name = producers[name].input[0]
+    last = producers[name]
+    if last.op_type == "DequantizeLinear" and last.input[0] in producers:
+        last = producers[last.input[0]]
+    if last.op_type == "QuantizeLinear":
+        name = last.input[0]
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     info = graph.input[0]

@@ -54,7 +54,10 @@ CASES: dict[str, tuple[Callable[[Maker], str], str]] = {
         lambda m: m.node("Pad", m.input(), m.const([0, 1, 0, 0, 0, 0, 0, 0])),
         "other axes",
     ),
-    "joined constants": (lambda m: m.node("Concat", m.input(), m.real(1, 4, 8, 8), axis=1), "joins a constant"),
+    "joined results of the host": (
+        lambda m: m.node("Concat", m.input(), m.node("Softmax", m.input(), axis=1), axis=1),
+        "left to the host",
+    ),
     "division of tensors": (
         lambda m: m.node("Div", m.qdq(conv(m), 0.1), m.qdq(conv(m), 0.1)),
         "divides by a computed tensor",
@@ -66,8 +69,10 @@ CASES: dict[str, tuple[Callable[[Maker], str], str]] = {
     ),
     "float input": (lambda m: m.node("Conv", "x", m.weights(2, 4, 3, 3)), "input is not quantized"),
     "wide weights": (
-        lambda m: m.node("Conv", m.input(), m.dequantize(m.const(np.full((2, 4, 3, 3), 200, np.uint8)), 0.1)),
-        "more than 8 signed bits",
+        lambda m: m.node(
+            "Conv", m.input(), m.dequantize(m.const(np.full((2, 4, 3, 3), 300, np.uint16)), 0.1, 0, "uint16")
+        ),
+        "more than 9 signed bits",
     ),
     "scales along the inputs": (
         lambda m: m.node("Conv", m.input(), m.weights(2, 4, 3, 3, axis=1)),
@@ -94,7 +99,15 @@ CASES: dict[str, tuple[Callable[[Maker], str], str]] = {
         lambda m: m.node("Relu", m.node("Softmax", m.qdq(conv(m), 0.1), axis=1)),
         "after an operator that is left to the host",
     ),
-    "softmax over rows": (lambda m: m.node("Softmax", m.qdq(conv(m), 0.1), axis=2), "axis 2"),
+    "softmax over frames": (lambda m: m.node("Softmax", m.qdq(conv(m), 0.1), axis=0), "across the frames"),
+    "softmax of indices": (
+        lambda m: m.node("Softmax", m.node("ArgMax", m.qdq(conv(m), 0.1), axis=1), axis=2),
+        "what ArgMax gives",
+    ),
+    "image reshaped on the host": (
+        lambda m: m.node("Softmax", m.node("Flatten", m.node("Softmax", m.qdq(conv(m), 0.1), axis=1)), axis=1),
+        "image is reshaped",
+    ),
     "training": (
         lambda m: m.node("Dropout", conv(m), m.const(0.5), m.const(np.array(True))),
         "training_mode",
@@ -128,7 +141,7 @@ CASES: dict[str, tuple[Callable[[Maker], str], str]] = {
         lambda m: m.node("Clip", conv(m), m.node("GlobalMaxPool", m.qdq(conv(m, channels=4), 0.1))),
         "lower bound is computed",
     ),
-    "scaled output": (lambda m: m.node("Mul", m.qdq(conv(m), 0.1), m.const(3.0)), "scaled after it is quantized"),
+    "shifted output": (lambda m: m.node("Add", m.qdq(conv(m), 0.1), m.const(3.0)), "scaled after it is quantized"),
     "clipped output": (lambda m: m.node("Clip", conv(m), m.const(0.0), m.const(6.0)), "nothing quantizes"),
     "constant output": (lambda m: m.node("Mul", m.real(3), m.real(3)), "not computed from the input"),
     "indices": (
@@ -189,7 +202,7 @@ def test_float_model_shows_the_same_problems(tmp_path: Path) -> None:
     x = made.node("LpPool", x, kernel_shape=[1, 1])
     x = made.node("Div", x, made.node("Conv", x, made.real(4, 1, 1, 1), group=4))
     x = made.node("Resize", x, "", made.const([1.0, 1.0, 2.0, 2.0]), mode="linear")
-    path = made.save(tmp_path / "m.onnx", made.node("Softmax", x, axis=2))
+    path = made.save(tmp_path / "m.onnx", made.node("Softmax", x, axis=0))
     assert [p.op for p in unsupported(path)] == ["LpPool", "Div", "Resize", "Softmax"]
     with pytest.raises(UnsupportedModelError):
         load(path, calibration=made.images)

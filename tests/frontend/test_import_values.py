@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from qdq_made import Array, Maker, check, ops
+from qdq_made import Array, Maker, agree, check, ops
 
 from admmfpga.errors import UserError
 from admmfpga.frontend import Import, compare_with_onnxruntime, load
@@ -354,8 +354,58 @@ def test_operators_at_the_end_are_the_hosts(chain: list[str], rng: np.random.Gen
         else:
             x = made.node(op, x, **({} if op == "Sigmoid" else {"axis": 1}))
     imported = check(made, x, tmp_path)
-    assert imported.network.host_ops == tuple(HostOp(op, -1) for op in chain if op not in ("Q", "Cast"))
+    assert imported.network.host_ops == tuple(
+        HostOp(op, -1, keep=op == "ArgMax") for op in chain if op not in ("Q", "Cast")
+    )
     assert ops(imported) == ["Dense"]
+
+
+@pytest.mark.parametrize("constant_first", [False, True])
+@pytest.mark.parametrize("shape", [(1, 2, 5, 6), (1, 1, 5, 6)])
+def test_constant_joined_to_channels(
+    shape: tuple[int, ...], constant_first: bool, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    """Coordinates as channels, say; alike in all pixels or not."""
+    made = Maker((1, 3, 5, 6), rng)
+    constant = rng.random(shape).astype(np.float32) if shape[1] == 1 else np.broadcast_to([[[[0.7]], [[0.2]]]], shape)
+    pair = [made.input(), made.const(constant.astype(np.float32))]
+    joined = made.qdq(made.node("Concat", *(pair[::-1] if constant_first else pair), axis=1), 1 / 255)
+    made.images[0] = np.array([0.0, 1.0, 0.5])[:, None, None]
+    check(made, joined, tmp_path, exact=True)
+    x = made.fit(made.node("Conv", joined, made.weights(4, 3 + shape[1], 3, 3)))
+    check(made, x, tmp_path)
+
+
+def test_constant_joined_in_a_float_model(rng: np.random.Generator, tmp_path: Path) -> None:
+    made = Maker((1, 8), rng)
+    joined = made.node("Concat", made.node("Gemm", "x", made.real(8, 4)), made.const(np.full((1, 3), 9.0)), axis=1)
+    imported = load(made.save(tmp_path / "m.onnx", joined), calibration=made.images)
+    agree(imported, made.images)
+    real = imported.dequantize(reference.run(imported.network, imported.quantize(made.images)))
+    assert np.abs(real - made.run(joined)[:, 0]).max() < 0.1  # 9 lies in the range
+    assert np.ptp(real[:, 4:]) == 0
+
+
+def test_weights_of_nine_bits(rng: np.random.Generator, tmp_path: Path) -> None:
+    made = Maker((1, 3, 8, 8), rng)
+    codes = rng.integers(0, 256, (4, 3, 3, 3))
+    weights = made.dequantize(made.const(codes.astype(np.uint8)), 0.01, 3)
+    imported = check(made, made.fit(made.node("Conv", made.input(), weights)), tmp_path)
+    (conv,) = imported.network.nodes
+    assert isinstance(conv, Conv)
+    assert np.array_equal(conv.weights, codes.transpose(0, 2, 3, 1) - 3)
+
+
+@pytest.mark.parametrize("axis", [None, 1, 2])
+def test_codes_that_the_output_gives_a_meaning(axis: int | None, rng: np.random.Generator, tmp_path: Path) -> None:
+    """A model that takes codes and ends with their DequantizeLinear."""
+    made = Maker((1, 3, 4), rng, kind="uint8")
+    size = () if axis is None else (made.shape[axis],)
+    scale, zero = rng.uniform(0.1, 0.2, size), rng.integers(0, 256, size)
+    x = made.dequantize("x", scale, zero, "uint8", **({} if axis is None else {"axis": axis}))
+    imported = load(made.save(tmp_path / "m.onnx", x))
+    real = imported.dequantize(reference.run(imported.network, imported.quantize(made.images)))
+    assert np.allclose(real, made.run(x)[:, 0], atol=1e-4)
 
 
 def test_softmax_over_channels_of_an_image(rng: np.random.Generator, tmp_path: Path) -> None:

@@ -145,6 +145,19 @@ def text_input(m: onnx.ModelProto) -> None:
     m.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.STRING, [1, 2, 6, 6]))
 
 
+def large_image(m: onnx.ModelProto) -> None:
+    for dim in m.graph.input[0].type.tensor_type.shape.dim[2:]:
+        dim.dim_value = 8192
+
+
+def damaged_reshape(m: onnx.ModelProto) -> None:
+    m.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    shape = numpy_helper.from_array(np.array([1, 2, 6, 6]), "shape")
+    shape.dims[0] = 7
+    m.graph.initializer.append(shape)
+    m.graph.node.insert(0, helper.make_node("Reshape", ["x", "shape"], ["reshaped"]))
+
+
 def mismatch(m: onnx.ModelProto) -> None:
     next(i for i in m.graph.initializer if list(i.dims) == [48, 4]).dims[:] = [24, 8]
 
@@ -185,6 +198,8 @@ def escaping(m: onnx.ModelProto) -> None:
         (huge_weights, "is declared as"),
         (wrong_weights, "not a valid ONNX model"),
         (huge_constant, "big is declared as 1048576 x 1048576"),
+        (large_image, "declared as 1 x 2 x 8192 x 8192"),
+        (damaged_reshape, "not a valid ONNX model"),
         (text_input, "x"),
         (mismatch, "do not fit"),
         (external, "external weights"),
@@ -197,6 +212,16 @@ def test_damaged_model(damage: Callable[[onnx.ModelProto], None], message: str, 
     damage(proto)
     (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
     assert message in refused(tmp_path / "m.onnx").message
+
+
+def test_other_name_of_the_default_domain(tmp_path: Path) -> None:
+    """ "ai.onnx" is the same domain as ""; a float model goes through libraries that look for one of the two."""
+    made = Maker((1, 2, 6, 6), np.random.default_rng(0), opset=13)
+    proto = made.model(made.node("Conv", "x", made.real(3, 2, 3, 3)))
+    proto.opset_import[0].domain = "ai.onnx"
+    proto.graph.node[0].domain = "ai.onnx"
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    agree(load(tmp_path / "m.onnx"), made.images)
 
 
 def test_external_weights_are_read(model: bytes, tmp_path: Path) -> None:

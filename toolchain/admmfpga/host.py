@@ -79,6 +79,17 @@ class Port:
 
 
 @dataclass(frozen=True)
+class HostStep:
+    """An operator that the host computes; the fields are those of `network.HostOp`."""
+
+    op: str
+    axis: int = -1
+    shape: tuple[int, ...] = ()
+    keep: bool = False
+    last: bool = False
+
+
+@dataclass(frozen=True)
 class Description:
     """What the host has to know of a build.
 
@@ -86,7 +97,7 @@ class Description:
         model_sha256, structure_sha256: 64 hexadecimal digits.
         reloadable: weights can be loaded.
         source, result: input and output.
-        host_ops: what the model does behind the accelerator: (operator, axis with channels innermost).
+        host_ops: what the model does behind the accelerator.
         registers: byte offsets by name.
         masks: bits by "register.field".
         identity: what the ID register reads.
@@ -98,7 +109,7 @@ class Description:
     reloadable: bool
     source: Port
     result: Port
-    host_ops: tuple[tuple[str, int], ...]
+    host_ops: tuple[HostStep, ...]
     registers: dict[str, int]
     masks: dict[str, int]
     identity: int
@@ -160,10 +171,7 @@ class Host:
             what the model gives, operators that are left to the host (Softmax, ArgMax ...) included.
         """
         real = self.dequantize(self.run_codes(self.quantize(images)))
-        for name, axis in self.description.host_ops:
-            real = HOST_OPS[name](real, axis)
-        # The model has channels in front of rows and columns; an ArgMax has none left.
-        return real.transpose(0, 3, 1, 2) if len(self.result.shape) == 3 and real.ndim == 4 else real
+        return host_results(real, self.description.host_ops)
 
     def classify(self, images: Any) -> Any:
         """(N,) index of each image's greatest result."""
@@ -403,13 +411,43 @@ def _softmax(real: Any, axis: int) -> Any:
     return exponential / exponential.sum(axis=axis, keepdims=True)
 
 
-HOST_OPS = {
-    "ArgMax": lambda real, axis: real.argmax(axis=axis),
-    "LogSoftmax": lambda real, axis: np.log(_softmax(real, axis)),
-    "Sigmoid": lambda real, axis: 1 / (1 + np.exp(-real)),
-    "Softmax": _softmax,
+def _arg_max(real: Any, step: HostStep) -> Any:
+    if not step.last:
+        return real.argmax(axis=step.axis, keepdims=True)
+    return real.shape[step.axis] - 1 - np.flip(real, step.axis).argmax(axis=step.axis, keepdims=True)
+
+
+HOST_OPS: dict[str, Any] = {
+    "ArgMax": _arg_max,
+    "LogSoftmax": lambda real, step: np.log(_softmax(real, step.axis)),
+    "Sigmoid": lambda real, step: 1 / (1 + np.exp(-real)),
+    "Softmax": lambda real, step: _softmax(real, step.axis),
 }
 """What the host computes behind the accelerator."""
+
+
+def host_results(real: Any, steps: Any) -> Any:
+    """The model's results.
+
+    Args:
+        real: (N, *output shape) the accelerator's, channels innermost.
+        steps: `HostStep`s, or what has their fields.
+
+    Returns:
+        (N, ...) in the model's order: channels in front of rows and columns.
+    """
+    image = real.ndim == 4 and not any(step.shape for step in steps)
+    gone = []
+    for step in steps:
+        if step.shape:
+            real = real.reshape(len(real), *step.shape)
+        real = HOST_OPS[step.op](real, step)
+        if step.op == "ArgMax" and not step.keep:
+            # Gone in the end only, so that axes stay where they are.
+            gone.append(step.axis % real.ndim)
+    if image:
+        real, gone = real.transpose(0, 3, 1, 2), [(0, 2, 3, 1)[axis] for axis in gone]
+    return real.squeeze(tuple(gone))
 
 
 def read_vectors(path: Path, frame_bytes: int) -> Any:

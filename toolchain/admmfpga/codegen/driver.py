@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 from jinja2 import Environment
@@ -49,8 +50,8 @@ def render_driver(
         model_sha256: of the ONNX file, 64 hexadecimal digits; the MODEL register shows the first 8.
         axis_in, axis_out: (lanes, bits of a container) of the AXI4-Streams.
     """
-    host_ops = [(op.op, op.axis) for op in design.network.host_ops]
-    unknown = {name for name, _ in host_ops} - set(host.HOST_OPS)
+    host_ops = tuple(host.HostStep(**asdict(op)) for op in design.network.host_ops)
+    unknown = {step.op for step in host_ops} - set(host.HOST_OPS)
     assert not unknown, f"the driver cannot compute {sorted(unknown)}"
     there = [register for register in registers.REGISTERS if design.reloadable or not register.reloadable]
     source, result = port_of(design.input, axis_in), port_of(design.output, axis_out)
@@ -78,7 +79,7 @@ def render_driver(
         "result": result,
         "source_type": design.input.dtype,
         "result_type": design.output.dtype,
-        "host_ops": tuple(host_ops),
+        "host_ops": host_ops,
         "layout_text": without_imports(Path(layout.__file__)),
         "host_text": without_imports(Path(host.__file__)),
         "accelerator_cell": ACCELERATOR_CELL,

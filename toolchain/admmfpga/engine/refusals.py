@@ -29,6 +29,8 @@ ACCUMULATOR_BITS = 32
 def refusals(network: Network) -> list[str]:
     """One line for every node and tensor that the engine cannot compute."""
     problems = [f"{node.name} ({node.op}): {why}" for node in network.nodes if (why := _refusal(network, node))]
+    if all(isinstance(node, Flatten) for node in network.nodes):
+        problems.append(f"{network.name}: there is no layer at all")
     flat = flattened(network)
     for name, tensor in network.tensors.items():
         if tensor.dtype.bits > 8 and name not in flat:

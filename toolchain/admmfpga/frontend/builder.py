@@ -11,7 +11,7 @@ from admmfpga.frontend.layers import AverageLayer, Layer, ResponseLayer, WeightL
 from admmfpga.frontend.naming import Names
 from admmfpga.frontend.problems import Unsupported
 from admmfpga.frontend.scaling import check_width, clamped, multipliers, rescaling, sign_thresholds, whole_offsets
-from admmfpga.frontend.values import Affine, Codes, GraphInput, Joined, Mapped, Pool, stream_positions
+from admmfpga.frontend.values import Affine, Codes, Const, GraphInput, Joined, Mapped, Pool, stream_positions
 from admmfpga.network import (
     BIPOLAR,
     Concat,
@@ -257,6 +257,41 @@ class Builder:
         result = replace(target, name=node.output, shape=value.shape, source=value.source)
         return self._append(node, result, value.positions)
 
+    def constant(self, codes: IntArray, target: Tensor, beside: str) -> Codes:
+        """Codes that are the same in every frame, computed from a tensor of which they do not depend.
+
+        Args:
+            codes: in the ONNX tensor's shape.
+            target: scale, zero point and type of them.
+            beside: a tensor that is there when they are wanted.
+        """
+        source = self.tensor(beside)
+        images = codes.ndim == 4 and len(codes) == 1
+        shape = (*codes.shape[2:], codes.shape[1]) if images else (codes.size,)
+        positions = stream_positions(shape).reshape(codes.shape)
+        flat = np.empty(codes.size, dtype=np.int64)
+        flat[positions.ravel()] = codes.ravel()
+        channels = flat.reshape(-1, shape[-1])
+        alike = bool((channels == channels[0]).all())
+        vector = shape if alike else (codes.size,)
+        carrier = self.moved(beside, np.arange(codes.size) % source.elements, vector, "Slice")
+        # The least shift at which no code of the carrier moves the sum by half a step.
+        shift = max(abs(source.dtype.least), abs(source.dtype.greatest)).bit_length() + 2
+        wanted = channels[0] if alike else flat
+        rule = Requantization(
+            bias=(wanted - target.zero_point) << shift,
+            multiplier=np.ones(len(wanted), dtype=np.int64),
+            shift=shift,
+            zero_point=target.zero_point,
+            low=target.dtype.min,
+            high=target.dtype.max,
+            dtype=target.dtype,
+        )
+        name = self._names.layer("constant", "")
+        result = replace(target, name=f"{name}_out", shape=vector, source="")
+        tensor = self._append(Rescale(name, (carrier,), result.name, rule), result, stream_positions(vector))
+        return Codes(self.moved(tensor, np.arange(codes.size), shape, "Reshape"), positions)
+
     # Layers that compute
 
     def quantized(
@@ -310,9 +345,16 @@ class Builder:
     def _close_joined(
         self, key: tuple[object, ...], value: Joined, scale: float, zero_point: int, dtype: IntType, source: str
     ) -> Codes:
-        parts = [self.quantized(part, scale, zero_point, dtype, "") for part in value.parts]
-        for part in parts:
-            tensor = self.tensor(part.tensor)
+        target = Tensor("", (), dtype, np.array(scale), zero_point)
+        parts: list[Codes] = []
+        beside = next(part.tensor for part in value.parts if not isinstance(part, Const))
+        for part in value.parts:
+            if isinstance(part, Const):
+                parts.append(self.constant(target.quantize(part.array), target, beside))
+            else:
+                parts.append(self.quantized(part, scale, zero_point, dtype, ""))
+        for found in parts:
+            tensor = self.tensor(found.tensor)
             assert tensor.dtype == dtype, (tensor, dtype)
         joined = self.joined(parts, value.axis)
         positions = joined.positions.ravel()[value.positions]
@@ -357,6 +399,31 @@ class Builder:
         self._provisional.add(tensor)
         self.claim(tensor, source, value.positions)
         return Codes(tensor, value.positions)
+
+    def rescaled(self, value: Affine, source: str) -> Codes:
+        """A tensor's codes with the scales and zero points that the model's output gives them."""
+        assert value.layer is None
+        given = self.tensor(value.tensor)
+        several = bool(np.ptp(value.correction))
+        # Zero points that differ go into the codes.
+        shifts = value.correction if several else np.zeros(value.channels, dtype=np.int64)
+        low, high = given.dtype.least + int(shifts.min()), given.dtype.greatest + int(shifts.max())
+        dtype = given.dtype if not several else IntType.holding(low, high)
+        rule = Requantization(
+            bias=shifts,
+            multiplier=np.ones(value.channels, dtype=np.int64),
+            shift=0,
+            zero_point=0,
+            low=dtype.min,
+            high=dtype.max,
+            dtype=dtype,
+        )
+        scale = value.scale if np.ptp(value.scale) else value.scale[0]
+        name = self._names.layer("rescale", "")
+        zero_point = 0 if several else -int(value.correction[0])
+        tensor = Tensor(f"{name}_out", value.shape, dtype, np.asarray(scale), zero_point, "")
+        node = Rescale(name, (value.tensor,), tensor.name, rule)
+        return Codes(self._append(node, tensor, stream_positions(value.shape)), value.positions)
 
     def finish(self, output: str) -> Network:
         """Without what the output does not depend on."""

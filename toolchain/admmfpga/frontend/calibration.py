@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from admmfpga.frontend.constants import runner
 from admmfpga.frontend.context import Rehearsal, WeightRequest, quantized_weights
 
 ASSUMED_IMAGES = 64
+
+ASSUMED_NUMBERS = 2**26
+"""In all images that nobody gave."""
 
 ASSUMED_WORK = 2 * 10**10
 """MACs that are spent on images that nobody gave; large networks get fewer of them, but two at least."""
@@ -43,7 +47,7 @@ def assumed_images(shape: tuple[int, ...], macs: int = 0) -> npt.NDArray[np.floa
         shape: of one frame.
         macs: of the network, per frame.
     """
-    count = max(2, min(ASSUMED_IMAGES, ASSUMED_WORK // max(macs, 1)))
+    count = max(2, min(ASSUMED_IMAGES, ASSUMED_WORK // max(macs, 1), ASSUMED_NUMBERS // prod(shape)))
     images = np.random.default_rng(0).random((count, *shape), dtype=np.float32)
     images.reshape(count, -1)[:, 0] = 0.0
     images.reshape(count, -1)[:, -1] = 1.0  # both ends of the range, so that the input's scale is 1/255

@@ -134,8 +134,10 @@ class Context:
         self.values[name] = settled
         return settled
 
-    def _assumed_range(self, value: Affine | Mapped | Joined) -> tuple[float, float]:
+    def _assumed_range(self, value: Affine | Mapped | Joined | Const) -> tuple[float, float]:
         """What the numbers can be at most; calibration finds out what they are."""
+        if isinstance(value, Const):
+            return float(value.array.min()), float(value.array.max())
         if isinstance(value, Joined):
             ranges = [self._assumed_range(part) for part in value.parts]
             return min(low for low, _ in ranges), max(high for _, high in ranges)
@@ -315,7 +317,7 @@ class NodeView:
         return replace(value, tensor=tensor, shape=(stream.size,), positions=positions).spread(stream.size)
 
     def weights(self, index: int, axis: int | None) -> QuantConst:
-        """Quantized weights that fit 8 signed bits.
+        """Quantized weights: 8 bits, of which a zero point may have made 9 signed ones.
 
         Args:
             axis: of the output channels, which may have a scale each; None if they cannot.
@@ -338,12 +340,7 @@ class NodeView:
             raise Unsupported("its weights are computed at run time", "only constant weights are possible")
         if value.codes.size == 0:
             raise Unsupported("its weights are empty")
-        low, high = int(value.codes.min()), int(value.codes.max())
-        if low < -128 or high > 127:
-            raise Unsupported(
-                f"weights minus zero point span {low}..{high}, more than 8 signed bits",
-                "quantize the weights symmetrically to int8 (zero point 0)",
-            )
+        check_weights(value.codes)
         return value
 
     def _input_is_free(self, name: str) -> bool:
@@ -399,6 +396,20 @@ class Image:
         if order is not None:
             positions = positions[:, order]
         return positions if self.rank == 4 else positions.reshape(1, shape[2], -1)
+
+
+def check_weights(codes: IntArray) -> None:
+    """Refuse weights of more than 9 signed bits.
+
+    Raises:
+        Unsupported: if they are wider.
+    """
+    low, high = int(codes.min()), int(codes.max())
+    if low < -255 or high > 255:
+        raise Unsupported(
+            f"weights minus zero point span {low}..{high}, more than 9 signed bits",
+            "quantize the weights symmetrically to int8 (zero point 0)",
+        )
 
 
 def quantized_weights(real: FloatArray, axis: int | None) -> QuantConst:

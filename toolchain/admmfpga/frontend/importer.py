@@ -225,7 +225,10 @@ class _Walk:
             stream = codes.positions.ravel()
             canonical = np.array_equal(stream, np.arange(tensor.elements))
             if codes.positions.ndim == 4 and len(tensor.shape) == 3:
-                canonical = np.array_equal(np.sort(stream), np.arange(tensor.elements))
+                images = stream_positions(tensor.shape).ravel()
+                # The host's operators know images in one order only.
+                any_order = not ops and np.array_equal(np.sort(stream), np.sort(images))
+                canonical = canonical or any_order or np.array_equal(stream, images)
             if canonical and codes.positions.ndim != 4:
                 self.output_layout = codes.positions
                 return self._named(builder.flattened(codes.tensor), ops)
@@ -256,12 +259,47 @@ class _Walk:
         tensor = builder.tensor(value.tensor)
         if is_plain(replace(value, low=-np.inf, high=np.inf)) and float(value.scale[0]) == float(tensor.scale):
             return builder.quantized(value, float(tensor.scale), -int(value.correction[0]), tensor.dtype, name)
+        if not value.clipped and not np.any(value.offset) and not np.any(value.scale <= 0):
+            return builder.rescaled(value, name)
         raise Unsupported("the output is scaled after it is quantized", "quantize the output last")
 
     def _named(self, tensor: str, ops: tuple[HostOp, ...]) -> Network:
         builder = self.context.builder
-        builder.network.host_ops = ops
+        builder.network.host_ops = placed_for_host(ops, self.output_layout, builder.tensor(tensor).shape)
         return builder.finish(tensor)
+
+
+def placed_for_host(ops: tuple[HostOp, ...], layout: IntArray, shape: tuple[int, ...]) -> tuple[HostOp, ...]:
+    """The host's operators with the shapes and axes of what the accelerator gives.
+
+    Args:
+        ops: with those of the ONNX tensors.
+        layout: of the ONNX tensor that they start from, in the network's output tensor.
+        shape: of the latter.
+
+    Raises:
+        Unsupported: if an image is reshaped between two of them.
+    """
+    found = []
+    in_order = np.array_equal(layout.ravel(), np.arange(layout.size))
+    given = layout.shape
+    for op in ops:
+        if in_order:
+            # An axis of length 1 in front is the batch, which the host has too.
+            batch = len(op.shape) > 1 and op.shape[0] == 1
+            frame = op.shape[1:] if batch else op.shape
+            axis = op.axis if op.axis < 0 else op.axis + (not batch) - len(frame) - 1
+            # An image that has its channels last in the model too says so by its shape.
+            found.append(replace(op, axis=axis, shape=() if frame == shape and len(shape) == 1 else frame))
+            shape = frame
+        else:
+            if op.shape != given:
+                raise Unsupported(
+                    "an image is reshaped between operators that are left to the host", "cut the model before them"
+                )
+            # (N, C, H, W) is (N, H, W, C) there.
+            found.append(replace(op, axis=op.axis if op.axis < 0 else (0, -1, -3, -2)[op.axis], shape=()))
+    return tuple(found)
 
 
 def _initializer(tensor: onnx.TensorProto) -> np.ndarray:

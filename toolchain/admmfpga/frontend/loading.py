@@ -25,7 +25,13 @@ LARGEST_FILE = 2**31 - 1
 """Protocol buffers end here; larger models keep their weights in external files."""
 
 LARGEST_TENSOR = 2**28
-"""Elements. No accelerator of ours has a tensor near this size, a damaged or hostile file may declare one."""
+"""Elements of a constant. No accelerator of ours has a tensor near this size, a damaged or hostile file may declare
+one."""
+
+LARGEST_ACTIVATION = 2**25
+
+LARGEST_ACTIVATIONS = 2**28
+"""Elements of one and of all computed tensors."""
 
 ONNX_DOMAINS = ("", "ai.onnx")
 
@@ -98,6 +104,9 @@ def _parse(data: bytes, path: Path) -> onnx.ModelProto:
         raise UserError(f"{path} is not an ONNX model, or was cut: it has no version, operator set or nodes", hint)
     if not any(o.domain in ONNX_DOMAINS for o in model.opset_import):
         raise UserError(f"{path} does not say which version of ONNX's operators it uses", hint)
+    for named in (*model.opset_import, *model.graph.node):
+        if named.domain == "ai.onnx":  # the same thing; libraries look for one of the two
+            named.domain = ""
     return model
 
 
@@ -209,7 +218,10 @@ def _rewrite_reshapes(model: onnx.ModelProto, batch: int) -> None:
         if node.op_type == "Constant" and node.output[0] in targets:
             tensors += [a.t for a in node.attribute if a.name == "value"]
     for tensor in tensors:
-        shape = numpy_helper.to_array(tensor).copy()
+        try:
+            shape = numpy_helper.to_array(tensor).copy()
+        except (ValueError, TypeError, KeyError, RuntimeError):
+            continue  # damaged: the checks that follow say so
         if shape.ndim == 1 and shape.size and shape[0] == batch:
             shape[0] = 1
             tensor.CopyFrom(numpy_helper.from_array(shape, tensor.name))
@@ -217,12 +229,20 @@ def _rewrite_reshapes(model: onnx.ModelProto, batch: int) -> None:
 
 def _check_sizes(model: onnx.ModelProto) -> None:
     graph = model.graph
-    shapes = {i.name: list(i.dims) for i in graph.initializer}
-    for info in (*graph.input, *graph.output, *graph.value_info):
-        shapes[info.name] = [d.dim_value for d in info.type.tensor_type.shape.dim if d.HasField("dim_value")]
-    for name, shape in shapes.items():
-        if prod(shape) > LARGEST_TENSOR or (shape and min(shape) < 0):
-            raise UserError(f"tensor {name} is declared as {' x '.join(map(str, shape))}", "the file is damaged")
+    constants = {i.name: list(i.dims) for i in graph.initializer}
+    computed = {
+        info.name: [d.dim_value for d in info.type.tensor_type.shape.dim if d.HasField("dim_value")]
+        for info in (*graph.input, *graph.output, *graph.value_info)
+    }
+    for shapes, most in ((constants, LARGEST_TENSOR), (computed, LARGEST_ACTIVATION)):
+        for name, shape in shapes.items():
+            if prod(shape) > most or (shape and min(shape) < 0):
+                raise UserError(
+                    f"tensor {name} is declared as {' x '.join(map(str, shape))}", "smaller images, or a damaged file"
+                )
+    total = sum(prod(shape) for name, shape in computed.items() if name not in constants)
+    if total > LARGEST_ACTIVATIONS:
+        raise UserError(f"the model computes {total:,} numbers an image", "smaller images, or a damaged file")
 
 
 def _check(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:

@@ -216,13 +216,13 @@ class Joined:
     """Tensors behind each other that do not share a scale yet (what Concat returns).
 
     Attributes:
-        parts: computed values.
+        parts: computed values, and constants.
         axis: of the ONNX tensor.
         positions: of the ONNX tensor's elements, numbered from 0 in its own order (there is no stream yet).
         source: name of the ONNX tensor.
     """
 
-    parts: tuple[Affine | Mapped, ...]
+    parts: tuple[Affine | Mapped | Const, ...]
     axis: int
     positions: IntArray
     source: str = ""
@@ -235,12 +235,14 @@ class HostOutput:
     Attributes:
         value: of the tensor that the host's operators start from.
         name: ONNX name of that tensor.
-        ops: the host's operators.
+        ops: the host's operators; their shapes and axes are those of the ONNX tensors that they work on.
+        positions: of the ONNX tensor's elements, numbered in its own order.
     """
 
     value: Affine | Codes | Mapped | Joined
     name: str
     ops: tuple[HostOp, ...]
+    positions: IntArray
 
 
 @dataclass(frozen=True)

@@ -253,10 +253,21 @@ class Flatten(Node):
 
 @dataclass(frozen=True)
 class HostOp:
-    """What is left to the host after the accelerator's last output: "Softmax", "ArgMax", ..."""
+    """What is left to the host after the accelerator's last output.
+
+    Attributes:
+        op: "Softmax", "ArgMax", ...
+        axis: of the results, frames first and channels innermost as on the stream.
+        shape: what a frame's results are reshaped to before it, in the stream's order; () if they are in shape.
+        keep: ArgMax keeps its axis, with length 1.
+        last: ArgMax takes the last of equal maxima.
+    """
 
     op: str
     axis: int = -1
+    shape: tuple[int, ...] = ()
+    keep: bool = False
+    last: bool = False
 
 
 @dataclass(eq=False)

@@ -21,6 +21,7 @@ import struct
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,7 +31,7 @@ import numpy.typing as npt
 from admmfpga.blocks import registers
 from admmfpga.codegen.driver import BITSTREAM, COUNTERS, port_of
 from admmfpga.errors import UserError
-from admmfpga.host import AcceleratorError, Description, Host
+from admmfpga.host import AcceleratorError, Description, Host, HostStep
 from admmfpga.mapping import AxisFormat
 from admmfpga.mapping.structure import structure_sha256
 from admmfpga.runtime.build import Build, open_build
@@ -53,7 +54,7 @@ def describe(build: Build) -> Description:
         reloadable=design.reloadable,
         source=port_of(design.input, (axis_in.lanes, axis_in.container_bits)),
         result=port_of(design.output, (axis_out.lanes, axis_out.container_bits)),
-        host_ops=tuple((op.op, op.axis) for op in design.network.host_ops),
+        host_ops=tuple(HostStep(**asdict(op)) for op in design.network.host_ops),
         registers={register.name: register.offset for register in registers.REGISTERS},
         masks={f"{r.name}.{field.name}": 1 << field.bit for r in registers.REGISTERS for field in r.fields},
         identity=registers.MAGIC,

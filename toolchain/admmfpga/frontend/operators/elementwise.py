@@ -57,11 +57,7 @@ def _clipped(node: NodeView, low: float, high: float) -> Value:
     if isinstance(x, Mapped):
         return unary(node)
     if isinstance(x, Joined):
-        parts = [
-            replace(p, table=np.clip(p.table, low, high)) if isinstance(p, Mapped) else _changed(p.clip(low, high))
-            for p in x.parts
-        ]
-        return replace(x, parts=tuple(replace(p, source="") for p in parts), source=node.output)
+        return replace(x, parts=tuple(_clipped_part(p, low, high) for p in x.parts), source=node.output)
     if not isinstance(x, Affine):
         raise Unsupported("clips integer codes", "put DequantizeLinear in front of it")
     # In a rehearsal the codes' range is not known yet.
@@ -71,6 +67,14 @@ def _clipped(node: NodeView, low: float, high: float) -> Value:
         if low <= float(np.minimum(*ends).min()) and float(np.maximum(*ends).max()) <= high:
             return x  # no code is beyond the bounds
     return _changed(x.clip(low, high))
+
+
+def _clipped_part(part: Affine | Mapped | Const, low: float, high: float) -> Affine | Mapped | Const:
+    if isinstance(part, Const):
+        return Const(np.clip(part.array, low, high))
+    if isinstance(part, Mapped):
+        return replace(part, table=np.clip(part.table, low, high), source="")
+    return replace(_changed(part.clip(low, high)), source="")
 
 
 # Arithmetic

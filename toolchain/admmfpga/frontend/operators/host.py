@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from admmfpga.frontend.context import NodeView, dequantized, numpy_type
@@ -37,43 +39,52 @@ def cast(node: NodeView) -> Value:
     return x
 
 
-def _to_host(node: NodeView, op: str, axis: int | None) -> Value:
+def _to_host(node: NodeView, op: HostOp, axis: int | None) -> Value:
+    """An operator for the host.
+
+    Args:
+        axis: of the ONNX tensor; None if the operator works element by element.
+    """
     x = node.value(0)
     before: tuple[HostOp, ...] = ()
     name = node.proto.input[0]
     if isinstance(x, HostOutput):
-        before, name = x.ops, x.name
+        before, name, positions = x.ops, x.name, x.positions
         x = x.value
-    if isinstance(x, GraphInput):
-        x = node.activation(0)
-    if not isinstance(x, Affine | Codes | Mapped | Joined):
-        raise Unsupported("works on a constant", "fold it before export")
-    rank = x.positions.ndim
+        if before[-1].op == "ArgMax":
+            raise Unsupported("works on what ArgMax gives", "cut the model before it")
+    else:
+        if isinstance(x, GraphInput):
+            x = node.activation(0)
+        if not isinstance(x, Affine | Codes | Mapped | Joined):
+            raise Unsupported("works on a constant", "fold it before export")
+        positions = np.arange(x.positions.size).reshape(x.positions.shape)
+    shape = positions.shape
     if axis is not None:
-        if not -rank <= axis < rank:
-            raise Unsupported(f"axis {axis} of a tensor of shape {x.positions.shape}", "the file is damaged")
-        axis += rank if axis < 0 else 0
-        # The channel axis of (1, C, H, W), or the one axis of a vector.
-        if not (axis == 1 and rank == 4) and x.positions.shape[axis] != x.positions.size:
-            raise Unsupported(
-                f"axis {axis} of a tensor of shape {x.positions.shape}", "only the channel axis is possible"
-            )
-    return HostOutput(x, name, (*before, HostOp(op, -1)))
+        if not -len(shape) <= axis < len(shape):
+            raise Unsupported(f"axis {axis} of a tensor of shape {shape}", "the file is damaged")
+        axis %= len(shape)
+        if axis == 0 and shape[0] == 1 and positions.size > 1:
+            raise Unsupported("it works across the frames of a batch", "name an axis of one frame, 1 and above")
+        if op.op == "ArgMax":
+            left = [1 if i == axis else n for i, n in enumerate(shape) if op.keep or i != axis]
+            positions = np.arange(positions.size // shape[axis]).reshape(left)
+    placed = replace(op, axis=-1 if axis is None else axis, shape=shape)
+    return HostOutput(x, name, (*before, placed), positions)
 
 
 def softmax(node: NodeView) -> Value:
-    return _to_host(node, node.proto.op_type, int(node.attribute("axis", -1)))
+    return _to_host(node, HostOp(node.proto.op_type), int(node.attribute("axis", -1)))
 
 
 def arg_max(node: NodeView) -> Value:
-    if int(node.attribute("select_last_index", 0)):
-        raise Unsupported("select_last_index=1", "the host takes the first of equal maxima")
-    return _to_host(node, "ArgMax", int(node.attribute("axis", 0)))
+    keep, last = bool(int(node.attribute("keepdims", 1))), bool(int(node.attribute("select_last_index", 0)))
+    return _to_host(node, HostOp("ArgMax", keep=keep, last=last), int(node.attribute("axis", 0)))
 
 
 def sigmoid(node: NodeView) -> Value:
     """Left to the host where it is the last thing; else a table."""
     x = node.value(0)
     if node.output in node.context.terminal and not isinstance(x, GraphInput | Mapped):
-        return _to_host(node, "Sigmoid", None)
+        return _to_host(node, HostOp("Sigmoid"), None)
     return unary(node)

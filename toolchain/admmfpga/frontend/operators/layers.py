@@ -7,7 +7,7 @@ from math import ceil, prod
 
 import numpy as np
 
-from admmfpga.frontend.context import Image, NodeView, as_int, dequantized
+from admmfpga.frontend.context import Image, NodeView, as_int, check_weights, dequantized
 from admmfpga.frontend.layers import WeightLayer
 from admmfpga.frontend.operators.quantization import zero_points
 from admmfpga.frontend.problems import Unsupported
@@ -463,11 +463,12 @@ def _integer_weights(node: NodeView, zero_index: int) -> QuantConst:
     if not isinstance(value, Const) or value.array.dtype.kind not in "iu":
         raise Unsupported("its weights are computed at run time", "only constant weights are possible")
     codes, zero = as_int(value.array), zero_points(node, zero_index)
-    if zero.size != 1 and (zero.size != codes.shape[-1] or codes.ndim != 2):
-        raise Unsupported(f"{zero.size} zero points for weights of shape {codes.shape}")
-    codes = codes - (int(zero[0]) if zero.size == 1 else zero)
+    # One for each output: a convolution's filter, a matrix's column.
+    outputs = 0 if codes.ndim > 2 else codes.ndim - 1
     if codes.size == 0:
         raise Unsupported("its weights are empty")
-    if int(codes.min()) < -128 or int(codes.max()) > 127:
-        raise Unsupported("weights minus zero point need more than 8 signed bits", "quantize the weights symmetrically")
+    if zero.size not in (1, codes.shape[outputs]):
+        raise Unsupported(f"{zero.size} zero points for weights of shape {codes.shape}")
+    codes = codes - zero.reshape(-1, *[1] * (codes.ndim - 1 - outputs))
+    check_weights(codes)
     return QuantConst(codes, np.ones(()), 0)

@@ -34,7 +34,7 @@ def moved(node: NodeView, move: Move) -> Value:
     """A value after a movement."""
     x = node.value(0)
     try:
-        if isinstance(x, GraphInput | Codes | Affine | Mapped | Joined):
+        if isinstance(x, GraphInput | Codes | Affine | Mapped | Joined | HostOutput):
             positions = move(x.positions)
             if positions.size == 0:
                 raise Unsupported("its result is empty", "remove it")
@@ -45,8 +45,6 @@ def moved(node: NodeView, move: Move) -> Value:
         raise Unsupported(
             f"this shape does not fit: {error}", "is the batch size fixed? export with batch size 1 or a dynamic one"
         ) from None
-    if isinstance(x, HostOutput):
-        return x
     raise Unsupported("moves a constant that cannot be computed", "fold it before export")
 
 
@@ -292,26 +290,28 @@ def _nearest(old: int, new: int, scale: float, coordinates: str, rounding: str) 
 
 
 def concat(node: NodeView) -> Value:
-    values: list[Codes | Affine | Mapped] = []
+    values: list[Codes | Affine | Mapped | Const] = []
     codes_only = all(isinstance(v, Codes) for v in node.inputs)
     for index in range(len(node.inputs)):
         x = node.value(index)
         if isinstance(x, GraphInput | Joined):
             x = node.activation(index)
-        if isinstance(x, HostOutput | Const | QuantConst) or not isinstance(x, Codes | Affine | Mapped):
-            raise Unsupported("joins a constant or what the host computes", "only computed tensors can be joined")
+        if isinstance(x, Const | QuantConst):
+            x = Const(node.constant(index, "constant operand").astype(np.float32))
+        if not isinstance(x, Codes | Affine | Mapped | Const):
+            raise Unsupported("joins what the host computes", "cut the model before that operator")
         if isinstance(x, Codes) and not codes_only:
             raise Unsupported("joins codes and real numbers", "put DequantizeLinear in front of it")
         values.append(x)
-    if len(values) == 1:
+    if len(values) == 1 and not isinstance(values[0], Const):
         return values[0]
-    rank = values[0].positions.ndim
+    shapes = [v.array.shape if isinstance(v, Const) else v.positions.shape for v in values]
+    rank = len(shapes[0])
     axis = int(node.attribute("axis", 0))
-    if not -rank <= axis < rank or any(v.positions.ndim != rank for v in values):
+    if not -rank <= axis < rank or any(len(shape) != rank for shape in shapes):
         raise Unsupported(f"axis {axis} of tensors of {rank} dimensions")
     axis %= rank
-    shapes = {(*v.positions.shape[:axis], *v.positions.shape[axis + 1 :]) for v in values}
-    if len(shapes) > 1:
+    if len({(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}) > 1:
         raise Unsupported("joins tensors whose other axes differ", "the file is damaged")
     builder = node.builder
     if codes_only:
@@ -321,14 +321,17 @@ def concat(node: NodeView) -> Value:
         return builder.joined(parts, axis)
     reals = tuple(v for v in values if not isinstance(v, Codes))
     first = reals[0]
-    if isinstance(first, Affine) and all(_alike(node, first, v) for v in reals):
-        joined = builder.joined([Codes(v.tensor, v.positions) for v in reals], axis)
+    if isinstance(first, Affine) and all(not isinstance(v, Const) and _alike(node, first, v) for v in reals):
+        joined = builder.joined([Codes(v.tensor, v.positions) for v in reals if not isinstance(v, Const)], axis)
         shape = builder.tensor(joined.tensor).shape
         return replace(first, tensor=joined.tensor, shape=shape, positions=joined.positions, source="").spread(
             shape[-1]
         )
-    total = list(first.positions.shape)
-    total[axis] = sum(v.positions.shape[axis] for v in reals)
+    if all(isinstance(v, Const) or v.positions.size == 0 for v in reals):
+        raise Unsupported("joins constants only", "fold it before export")
+    reals = tuple(v for v, shape in zip(reals, shapes, strict=True) if shape[axis])
+    total = list(shapes[0])
+    total[axis] = sum(shape[axis] for shape in shapes)
     positions = np.arange(prod(total), dtype=np.int64).reshape(total)
     return Joined(reals, axis, positions, node.output)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from admmfpga.frontend.context import NodeView, as_int, dequantized, int_type, numpy_type
+from admmfpga.frontend.context import NodeView, as_int, channel_constant, dequantized, int_type, numpy_type
 from admmfpga.frontend.problems import Unsupported
 from admmfpga.frontend.values import Affine, Codes, Const, GraphInput, HostOutput, Joined, Mapped, QuantConst, Value
 from admmfpga.network import IntArray, IntType
@@ -90,11 +92,20 @@ def dequantize_linear(node: NodeView) -> Value:
         return QuantConst(codes - (zero if zero.size == 1 else zero.reshape(shape)), scale.ravel(), axis)
     if not isinstance(x, Codes):
         raise Unsupported("dequantizes real numbers", "put QuantizeLinear in front of it")
-    if zero.size != 1:
-        raise Unsupported("an activation has one zero point per channel", "use one per tensor for activations")
-    if not per_tensor:
-        raise Unsupported("an activation has one scale per channel", "use one scale per tensor for activations")
-    return dequantized(node.builder.tensor(x.tensor), x.positions, scale.reshape(()), int(zero.flat[0]))
+    tensor = node.builder.tensor(x.tensor)
+    if zero.size == 1 and per_tensor:
+        return dequantized(tensor, x.positions, scale.reshape(()), int(zero.flat[0]))
+    axis, rank = int(node.attribute("axis", 1)), x.positions.ndim
+    if not -rank <= axis < rank or any(n not in (1, x.positions.shape[axis]) for n in (scale.size, zero.size)):
+        raise Unsupported(f"{scale.size} scales for a tensor of shape {x.positions.shape}")
+    along = [1] * rank
+    along[axis] = -1
+    scales, zeros = (
+        channel_constant(v.ravel().reshape(along).astype(np.float64), x.positions, tensor.shape) for v in (scale, zero)
+    )
+    return replace(
+        dequantized(tensor, x.positions, np.where(scales > 0, scales, 1.0), 0), correction=-zeros.astype(np.int64)
+    )
 
 
 def positive_step(scale: FloatArray) -> float:

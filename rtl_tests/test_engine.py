@@ -18,11 +18,11 @@ from admmfpga.engine.layers import lower
 from admmfpga.engine.registers import MAGIC, REGISTERS
 from admmfpga.engine.schedule import Program, make_program
 from admmfpga.engine.simulation import EngineRtl, rtl_files, rtl_parameters
-from admmfpga.engine.timing import time_program
+from admmfpga.engine.timing import skipped, time_program
 from admmfpga.errors import UserError
-from admmfpga.network import IntArray, Network
+from admmfpga.network import IntArray, IntType, Network
 from admmfpga.network.reference import run
-from engine_made import SHAPES, random_engine_network, random_frames
+from engine_made import SHAPES, EngineMaker, random_engine_network, random_frames
 
 OFFSET = {register.name: register.offset for register in REGISTERS}
 LIST, DATA = 0x100000, 0x200000
@@ -45,13 +45,26 @@ def programs(which: int, count: int) -> list[tuple[Network, Program, IntArray]]:
     return found
 
 
+def normalized(which: int) -> list[tuple[Network, Program, IntArray]]:
+    """Local response normalization and tables: signed and unsigned inputs, channels that fill no word."""
+    found = []
+    for seed, dtype in enumerate((IntType(8, False), IntType(6, True))):
+        rng = np.random.default_rng(20 + seed)
+        maker = EngineMaker((5, 4, 3), IntType(8, False), rng)
+        maker.conv(20 + seed, (3, 3), pads=(1, 1, 1, 1), dtype=dtype)
+        network = maker.normalize(2, 2 - seed).activation().conv(9, (1, 1)).normalize(0, 3).done()
+        program = make_program(lower(network, SHAPES[which]), SHAPES[which])
+        found.append((network, program, random_frames(network, 1, rng)))
+    return found
+
+
 @pytest.mark.slow
 def test_values_and_cycles() -> None:
-    """Twice as many output channels as input channels at a time; headers of two words."""
-    which = 1
+    """Twice as many output channels as input channels at a time; headers of two words; packed weights."""
+    which, empty = 1, 0
     rtl = EngineRtl(SHAPES[which], bench.SIM_BUILD / f"engine{which}")
     rtl.compile()
-    for network, program, frame in programs(which, 6):
+    for network, program, frame in [*programs(which, 5), *normalized(which)]:
         expected = run(network, frame)[0]
         for latency in (1, 30):
             ran = rtl.run(program, frame[0], latency=latency)
@@ -60,6 +73,9 @@ def test_values_and_cycles() -> None:
             assert (ran.cycles, ran.busy) == (timing.cycles, timing.busy)
         stalled = rtl.run(program, frame[0], latency=7, stalls=40, seed=which)
         np.testing.assert_array_equal(stalled.output, expected)
+        packed = [command for command in program.commands if command.weights.packed]
+        empty += sum(skipped(command, word) for command in packed for word in range(command.weights.words))
+    assert empty, "no step is left out"
 
 
 # --- cocotb: what a register says, and another model of DRAM.
@@ -107,7 +123,7 @@ class TB:
         self.data.write(DATA + program.input_address, data.tobytes())
         settings = {
             "STREAM_LOW": 0,
-            "STREAM_WORDS": len(stream) // program.shape.word_bytes,
+            "STREAM_BEATS": program.stream_beats,
             "LIST_LOW": LIST,
             "TRANSFERS": len(program.transfers),
             "DATA_LOW": DATA,

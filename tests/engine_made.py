@@ -12,6 +12,8 @@ from admmfpga.network import (
     Conv,
     IntArray,
     IntType,
+    LocalResponseNorm,
+    Lookup,
     Network,
     Requantization,
     window_positions,
@@ -27,12 +29,26 @@ SHAPES = (
 
 
 class EngineMaker(NetworkMaker):
-    """Adds layers that only the engine's tests need."""
+    """Adds layers that only the engine's tests need.
+
+    Attributes:
+        prunes: some layers lose weights.
+    """
+
+    prunes = False
 
     def at(self, name: str) -> EngineMaker:
         """The next layer reads this tensor."""
         self.last = name
         return self
+
+    def weights(self, *shape: int, bits: int) -> IntArray:
+        """Pruned are single weights, and blocks of input channels."""
+        found = super().weights(*shape, bits=bits)
+        if self.prunes and self.rng.integers(2):
+            found = found * (self.rng.random(shape) < self.rng.choice([0.02, 0.1, 0.4]))
+            found *= np.repeat(self.rng.random((*shape[:-1], -(-shape[-1] // 8))) < 0.7, 8, axis=-1)[..., : shape[-1]]
+        return found
 
     def name(self, stem: str) -> str:
         return f"{stem}{len(self.network.nodes)}"
@@ -78,6 +94,31 @@ class EngineMaker(NetworkMaker):
         self._add(Add(name, names, f"{name}_out", factors, rule), shape, dtype)
         return self
 
+    def normalize(self, before: int, after: int) -> EngineMaker:
+        """Local response normalization, with factors that fall as the energy grows."""
+        source = self.tensor
+        zero = int(self.rng.integers(source.dtype.min, source.dtype.max, endpoint=True))
+        reach = max(source.dtype.max - zero, zero - source.dtype.min)
+        most = (before + after + 1) * reach * reach
+        shift = max(0, most.bit_length() - int(self.rng.integers(2, 6)))
+        entries = (most >> shift) + 1 - int(self.rng.integers(0, 2))
+        dtype = IntType(8, bool(self.rng.integers(2)))
+        table = np.rint(2**18 / (1 + np.arange(max(1, entries)) * self.rng.uniform(0.1, 1.0))).astype(np.int64)
+        bias = np.full(source.channels, -zero)
+        rule = Requantization(bias, np.full(source.channels, table.max()), 18, 0, *_range(dtype))
+        name = self.name("lrn")
+        node = LocalResponseNorm(name, (self.last,), f"{name}_out", before, after, zero, table, shift, rule)
+        self._add(node, source.shape, dtype)
+        return self
+
+    def activation(self) -> EngineMaker:
+        """Any function of one code."""
+        source, name = self.tensor, self.name("table")
+        dtype = random_type(self.rng)
+        table = self.rng.integers(dtype.min, dtype.max, (1, 1 << source.dtype.bits), endpoint=True)
+        self._add(Lookup(name, (self.last,), f"{name}_out", table, dtype), source.shape, dtype)
+        return self
+
     def concat(self, *names: str) -> EngineMaker:
         shapes = [self.network.tensors[n].shape for n in names]
         name = self.name("concat")
@@ -94,6 +135,7 @@ def random_engine_network(rng: np.random.Generator) -> Network:
     """A few layers, branches among them."""
     height, width = (int(v) for v in rng.integers(3, 12, 2))
     maker = EngineMaker((height, width, int(rng.integers(1, 20))), random_type(rng), rng)
+    maker.prunes = True
     if rng.integers(2):
         maker.conv(int(rng.integers(1, 30)), (3, 3), (int(rng.integers(1, 3)), 1), (1, 1, 1, 1))
     for _ in range(int(rng.integers(1, 4))):
@@ -109,7 +151,7 @@ def _random_layer(maker: EngineMaker, rng: np.random.Generator) -> None:
     kernel = tuple(int(rng.integers(1, min(4, n + 1))) for n in (height, width))
     pads = tuple(int(rng.integers(0, k)) for k in (*kernel, *kernel))
     strides = tuple(int(v) for v in rng.integers(1, 4, 2))
-    match int(rng.integers(10)):
+    match int(rng.integers(12)):
         case 0:
             maker.conv(int(rng.integers(1, 40)), kernel, strides, pads)
         case 1:
@@ -134,6 +176,10 @@ def _random_layer(maker: EngineMaker, rng: np.random.Generator) -> None:
                     maker.concat(joined, second if rng.integers(2) else first)
         case 7:
             maker.rescale(random_type(rng))
+        case 11:
+            maker.activation()
+        case 10:
+            maker.normalize(int(rng.integers(0, 4)), int(rng.integers(0, 4)))
 
 
 def random_frames(network: Network, count: int, rng: np.random.Generator) -> IntArray:

@@ -1,4 +1,4 @@
-"""Integer networks of known topologies with random weights: VGG-16, ResNet-50, MobileNetV2."""
+"""Integer networks of known topologies with random weights: AlexNet, VGG-16, ResNet-50, MobileNetV2."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from admmfpga.network import (
     Flatten,
     IntArray,
     IntType,
+    LocalResponseNorm,
     MaxPool,
     Network,
     Node,
@@ -47,9 +48,8 @@ class Builder:
         bias = self.rng.integers(-50, 50, channels)
         return Requantization(bias, multiplier, shift, 0, 0, 255, CODES)
 
-    def conv(self, channels: int, kernel: int, stride: int = 1, pad: int | None = None, depthwise: bool = False) -> str:
+    def conv(self, channels: int, kernel: int, stride: int = 1, pad: int | None = None, groups: int = 1) -> str:
         shape = self.network.tensors[self.last].shape
-        groups = shape[2] if depthwise else 1
         pad = kernel // 2 if pad is None else pad
         weights = self._weights(channels, kernel, kernel, shape[2] // groups)
         name, pads = f"conv{len(self.network.nodes)}", (pad, pad, pad, pad)
@@ -67,6 +67,15 @@ class Builder:
         node = MaxPool(name, (self.last,), name, (kernel, kernel), (stride, stride), pads)
         height, width = window_positions(shape[:2], (kernel, kernel), (stride, stride), pads)
         return self._append(node, (height, width, shape[2]))
+
+    def normalize(self) -> str:
+        """Local response normalization over five channels, a table as the front end makes it (bias 1, beta 0.75)."""
+        shape, name, shift = self.network.tensors[self.last].shape, f"lrn{len(self.network.nodes)}", 6
+        energy = (np.arange((5 * 255 * 255 >> shift) + 1) + 0.5) * 2.0**shift
+        table = np.rint(2.0**22 * (1 + 2e-6 * energy) ** -0.75).astype(np.int64)
+        nothing, largest = np.zeros(shape[2], dtype=np.int64), np.full(shape[2], table.max())
+        rule = Requantization(nothing, largest, 22, 0, 0, 255, CODES)
+        return self._append(LocalResponseNorm(name, (self.last,), name, 2, 2, 0, table, shift, rule), shape)
 
     def average(self) -> str:
         shape, name = self.network.tensors[self.last].shape, f"average{len(self.network.nodes)}"
@@ -97,6 +106,16 @@ class Builder:
         return self.network
 
 
+def prune(network: Network, conv: float, dense: float) -> None:
+    """Zeroes random weights in place, down to these densities; depthwise convolutions keep theirs."""
+    rng = np.random.default_rng(1)
+    for node in network.nodes:
+        if isinstance(node, Conv | Dense) and not (isinstance(node, Conv) and node.depthwise):
+            density = conv if isinstance(node, Conv) else dense
+            if density < 1:
+                node.weights[rng.random(node.weights.shape, dtype=np.float32) >= density] = 0
+
+
 def vgg16(size: int = 224) -> Network:
     """Simonyan and Zisserman 2014, configuration D."""
     b = Builder("vgg16", size)
@@ -104,6 +123,25 @@ def vgg16(size: int = 224) -> Network:
         for _ in range(layers):
             b.conv(channels, 3)
         b.pool(2, 2)
+    b.dense(4096)
+    b.dense(4096)
+    b.dense(1000)
+    return b.done()
+
+
+def alexnet(size: int = 227) -> Network:
+    """Krizhevsky et al. 2012, one tower's width twice: groups in the second, fourth and fifth convolution."""
+    b = Builder("alexnet", size)
+    b.conv(96, 11, 4, pad=0)
+    b.normalize()
+    b.pool(3, 2)
+    b.conv(256, 5, groups=2)
+    b.normalize()
+    b.pool(3, 2)
+    b.conv(384, 3)
+    b.conv(384, 3, groups=2)
+    b.conv(256, 3, groups=2)
+    b.pool(3, 2)
     b.dense(4096)
     b.dense(4096)
     b.dense(1000)
@@ -155,6 +193,6 @@ def inverted_residual(b: Builder, expansion: int, channels: int, stride: int = 1
     before = b.network.tensors[start].channels
     if expansion > 1:
         b.conv(before * expansion, 1)
-    b.conv(before * expansion, 3, stride, depthwise=True)
+    b.conv(before * expansion, 3, stride, groups=before * expansion)
     branch = b.conv(channels, 1)
     return b.add(branch, start) if stride == 1 and before == channels else branch

@@ -3,7 +3,8 @@
     python benchmarks/engine/run.py vgg16 resnet50 mobilenet_v2 --board pynq
 
 Cycles are modelled, for DRAM of a fixed latency; the model is equal to the RTL wherever both ran
-(rtl_tests/test_engine.py). Weights are random: nothing here depends on their values.
+(rtl_tests/test_engine.py). Weights are random: of their values only zeros matter, which --conv-density and
+--fc-density spread at random.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from admmfpga.engine.timing import DEFAULT_LATENCY, time_program
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("networks", nargs="+", choices=["vgg16", "resnet50", "mobilenet_v2"])
+    parser.add_argument("networks", nargs="+", choices=["alexnet", "vgg16", "resnet50", "mobilenet_v2"])
     parser.add_argument("--board", default="pynq")
     parser.add_argument("--latency", type=int, default=DEFAULT_LATENCY, help="cycles from a DRAM address to its data")
+    parser.add_argument("--conv-density", type=float, default=1.0, help="share of weights that are not zero")
+    parser.add_argument("--fc-density", type=float, default=1.0)
     parser.add_argument("--layers", action="store_true", help="print every layer")
     arguments = parser.parse_args()
     board = load_board(arguments.board)
@@ -33,6 +36,7 @@ def main() -> None:
     print(f"{board.name}: {shape}")
     for name in arguments.networks:
         network = getattr(networks, name)()
+        networks.prune(network, arguments.conv_density, arguments.fc_density)
         program = make_program(lower(network, shape), shape)
         timing = time_program(program, arguments.latency)
         if arguments.layers:

@@ -4,7 +4,9 @@
     python benchmarks/engine/verify.py bottleneck inverted_residual --implementation rtl --work build/engine
 
 `bottleneck` is a block of ResNet-50 (14 x 14, 1,024 channels), `inverted_residual` one of MobileNetV2 (14 x 14, 64
-channels, expanded by 6). The RTL is the engine that the board gets; its cycles are compared with the timing model.
+channels, expanded by 6), `normalized` a 1 x 1 convolution and AlexNet's second normalization (27 x 27, 256 channels),
+`classifier` its last two layers. --density spreads zeros over the weights. The RTL is the engine that the board gets;
+its cycles are compared with the timing model.
 """
 
 from __future__ import annotations
@@ -26,24 +28,35 @@ from admmfpga.engine.timing import time_program
 from admmfpga.network import Network, Tensor
 from admmfpga.network.reference import run
 
+BLOCKS = {"bottleneck": (14, 1024), "inverted_residual": (14, 64), "normalized": (27, 64), "classifier": (1, 4096)}
+"""Rows and columns, channels of the input."""
+
 
 def block(name: str) -> Network:
     """A block alone, its input being the network's."""
-    channels = {"bottleneck": 1024, "inverted_residual": 64}[name]
-    b = networks.Builder(name, 14)
-    b.network.tensors["input"] = Tensor("input", (14, 14, channels), networks.CODES)
-    if name == "bottleneck":
-        networks.bottleneck(b, 256)
-    else:
-        networks.inverted_residual(b, 6, 64)
+    size, channels = BLOCKS[name]
+    b = networks.Builder(name, size)
+    b.network.tensors["input"] = Tensor("input", (size, size, channels), networks.CODES)
+    match name:
+        case "bottleneck":
+            networks.bottleneck(b, 256)
+        case "inverted_residual":
+            networks.inverted_residual(b, 6, 64)
+        case "normalized":
+            b.conv(256, 1)
+            b.normalize()
+        case "classifier":
+            b.dense(4096)
+            b.dense(1000)
     return b.done()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    choices = ["vgg16", "resnet50", "mobilenet_v2", "bottleneck", "inverted_residual"]
+    choices = ["alexnet", "vgg16", "resnet50", "mobilenet_v2", *BLOCKS]
     parser.add_argument("networks", nargs="+", choices=choices)
     parser.add_argument("--implementation", choices=["hls", "rtl"], default="hls")
+    parser.add_argument("--density", type=float, default=1.0, help="share of weights that are not zero")
     parser.add_argument("--board", default="pynq")
     parser.add_argument("--work", type=Path, default=Path("build/engine"))
     arguments = parser.parse_args()
@@ -53,7 +66,8 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     (rtl if arguments.implementation == "rtl" else csim).compile()
     for name in arguments.networks:
-        network = block(name) if name in ("bottleneck", "inverted_residual") else getattr(networks, name)()
+        network = block(name) if name in BLOCKS else getattr(networks, name)()
+        networks.prune(network, arguments.density, arguments.density)
         source = network.tensors["input"]
         frame = np.random.default_rng(1).integers(0, 256, (1, *source.shape))
         program = make_program(lower(network, shape), shape)

@@ -10,6 +10,7 @@ const int HEADER_BYTES = 4 * FIELDS + 8 * PE;
 const int HEADER_WORDS = (HEADER_BYTES + WORD_BYTES - 1) / WORD_BYTES;
 
 enum Kind { MATRIX = 0, DEPTHWISE = 1, FACTOR = 2, MAXIMUM = 3 };
+enum SerialKind { LOAD = 0, NORMALIZE = 1, LOOKUP = 2 };
 
 // Fields of a compute command in their order; see the descriptor table in docs/engine.md.
 enum Field {
@@ -125,6 +126,40 @@ void step(const int c[FIELDS], int kind, bool first, int base, int row, int y, i
   }
 }
 
+// Weights of a step, one byte each. Returns the bytes read.
+unsigned dense(const unsigned char* stream, signed char weight[PE][SIMD]) {
+  for (int pe = 0; pe < PE; ++pe) {
+    for (int lane = 0; lane < SIMD; ++lane) {
+#pragma HLS PIPELINE II=1
+      weight[pe][lane] = (signed char)stream[pe * SIMD + lane];
+    }
+  }
+  return WORD_BYTES;
+}
+
+// Packed weights of a step: a bit for each, then beats; byte j of a beat is the next weight that is not zero among those
+// with index j, j + AXI, ... Returns the bytes read.
+unsigned unpack(const unsigned char* stream, signed char weight[PE][SIMD]) {
+  const int MASK_BYTES = WORD_BYTES / 8;
+  unsigned char mask[MASK_BYTES];
+  for (int i = 0; i < MASK_BYTES; ++i) {
+#pragma HLS PIPELINE II=1
+    mask[i] = stream[i];
+  }
+  int beats = 0;
+  for (int lane = 0; lane < ENGINE_AXI; ++lane) {
+    int taken = 0;
+    for (int i = lane; i < WORD_BYTES; i += ENGINE_AXI) {
+#pragma HLS PIPELINE II=1
+      const bool there = (mask[i / 8] >> (i % 8) & 1) != 0;
+      weight[i / SIMD][i % SIMD] = there ? (signed char)stream[MASK_BYTES + taken * ENGINE_AXI + lane] : (signed char)0;
+      if (there) ++taken;
+    }
+    if (taken > beats) beats = taken;
+  }
+  return (unsigned)(MASK_BYTES + beats * ENGINE_AXI);
+}
+
 // clip(round_half_even((accumulator + bias) * multiplier / 2^shift) + zero_point, low, high)
 int requantized(int accumulator, int bias, int multiplier, const int c[FIELDS]) {
 #pragma HLS INLINE
@@ -136,6 +171,80 @@ int requantized(int accumulator, int bias, int multiplier, const int c[FIELDS]) 
   const bool tie = shift != 0 && (biased & ((1LL << shift) - 1)) == 0;
   const long long value = quotient - ((tie && (quotient & 1) != 0) ? 1 : 0) + c[ZERO_POINT];
   return (int)(value < c[LOW] ? c[LOW] : value > c[HIGH] ? c[HIGH] : value);
+}
+
+// Serial command: words of the stream into the scratchpad.
+void load(const int c[FIELDS], const unsigned char* stream, int words,
+          unsigned char scratchpad[ENGINE_SCRATCHPAD][SIMD]) {
+  for (int i = 0; i < words * PE; ++i) {
+    for (int lane = 0; lane < SIMD; ++lane) {
+#pragma HLS PIPELINE II=1
+      scratchpad[c[OUT_BASE] + i][lane] = stream[i * SIMD + lane];
+    }
+  }
+}
+
+// Entry of a table in the scratchpad: 32 bits.
+unsigned entry_of(const int c[FIELDS], int entry, const unsigned char scratchpad[ENGINE_SCRATCHPAD][SIMD]) {
+#pragma HLS INLINE
+  const int entries = SIMD / 4;  // in a word
+  unsigned found = 0;
+  for (int byte = 0; byte < 4; ++byte) {
+    found |= (unsigned)scratchpad[c[FACTOR_VALUE] + entry / entries][entry % entries * 4 + byte] << (8 * byte);
+  }
+  return found;
+}
+
+// Serial command: a function of one code.
+void lookup(const int c[FIELDS], unsigned char scratchpad[ENGINE_SCRATCHPAD][SIMD]) {
+  int at_row = c[ROW];
+  for (int i = 0; i < c[ROWS]; ++i) {
+    for (int j = 0; j < c[COLUMNS]; ++j) {
+      for (int k = 0; k < c[PLANES] * SIMD; ++k) {
+#pragma HLS PIPELINE II=2
+        const int plane = k / SIMD, lane = k % SIMD;
+        const int entry = (int)scratchpad[c[BASE] + plane * c[PLANE] + at_row + c[X] + j][lane];
+        scratchpad[c[OUT_BASE] + plane * c[OUT_PLANE] + i * c[OUT_PITCH] + j][lane] =
+            (unsigned char)requantized(1, 0, (int)entry_of(c, entry, scratchpad), c);
+      }
+    }
+    at_row = wrapped(at_row + c[ROW_STEP], c[RING]);
+  }
+}
+
+// Serial command: local response normalization, channel by channel. Its own names for fields are in docs/engine.md.
+void normalize(const int c[FIELDS], unsigned char scratchpad[ENGINE_SCRATCHPAD][SIMD]) {
+  const int KEPT = 32;  // of the last channels; neighbourhoods are smaller
+  const int channels = c[HEIGHT], last_entry = c[WIDTH], before = c[KERNEL_ROWS], after = c[KERNEL_COLUMNS];
+  const bool is_signed = (c[FLAGS] & 16) != 0;
+  const int zero = is_signed ? (int)(signed char)c[PAD_VALUE] : c[PAD_VALUE];
+  short value[KEPT] = {};
+  int at_row = c[ROW];
+  for (int i = 0; i < c[ROWS]; ++i) {
+    for (int j = 0; j < c[COLUMNS]; ++j) {
+      int energy = 0;
+      for (int k = 0; k < c[PLANES] * SIMD + after; ++k) {
+#pragma HLS PIPELINE II=2
+        short difference = 0;
+        if (k < channels) {
+          const unsigned char raw = scratchpad[c[BASE] + k / SIMD * c[PLANE] + at_row + c[X] + j][k % SIMD];
+          difference = (short)((is_signed ? (int)(signed char)raw : (int)raw) - zero);
+        }
+        const int gone = k > before + after ? value[(k - before - after - 1) % KEPT] : 0;
+        energy += difference * difference - gone * gone;
+        value[k % KEPT] = difference;
+        if (k >= after) {
+          const int channel = k - after;
+          const int shifted = energy >> c[Y];
+          const int entry = shifted < last_entry ? shifted : last_entry;
+          const unsigned factor = entry_of(c, entry, scratchpad);
+          scratchpad[c[OUT_BASE] + channel / SIMD * c[OUT_PLANE] + i * c[OUT_PITCH] + j][channel % SIMD] =
+              (unsigned char)requantized(value[channel % KEPT], 0, (int)factor, c);
+        }
+      }
+    }
+    at_row = wrapped(at_row + c[ROW_STEP], c[RING]);
+  }
 }
 
 void drain(const int c[FIELDS], const int bias[PE], const int multiplier[PE],
@@ -198,6 +307,18 @@ int engine(const unsigned char* stream, const unsigned char* list, unsigned char
     if (n == commands) break;
 
     const int kind = c[FLAGS] & 3;
+    if ((c[FLAGS] & 64) != 0) {
+      if (kind == LOAD) {
+        const int words = (int)((unsigned)c[FLAGS] >> 8);
+        load(c, stream + at, words, scratchpad);
+        at += (unsigned long long)words * WORD_BYTES;
+      } else if (kind == LOOKUP) {
+        lookup(c, scratchpad);
+      } else {
+        normalize(c, scratchpad);
+      }
+      continue;
+    }
     int base = c[BASE], tap = 0;
     bool first = (c[FLAGS] & 4) != 0;
     for (int plane = 0; plane < c[PLANES]; ++plane) {
@@ -206,13 +327,7 @@ int engine(const unsigned char* stream, const unsigned char* list, unsigned char
         int x = c[X];
         for (int j = 0; j < c[KERNEL_COLUMNS]; ++j) {
           if (kind == MATRIX) {
-            for (int pe = 0; pe < PE; ++pe) {
-              for (int lane = 0; lane < SIMD; ++lane) {
-#pragma HLS PIPELINE II=1
-                weight[pe][lane] = (signed char)stream[at + pe * SIMD + lane];
-              }
-            }
-            at += WORD_BYTES;
+            at += (c[FLAGS] & 32) != 0 ? unpack(stream + at, weight) : dense(stream + at, weight);
           } else if (kind == DEPTHWISE) {
             for (int lane = 0; lane < SIMD; ++lane) {
 #pragma HLS PIPELINE II=1

@@ -103,11 +103,13 @@ module engine
 
   localparam int ADDRESS_WIDTH = $clog2(DEPTH);
   localparam int WORD_BYTES = PE * SIMD;
+  localparam int HEADER_BYTES = 128 + 8 * PE;
+  localparam int HEADER_WORDS = (HEADER_BYTES + WORD_BYTES - 1) / WORD_BYTES;
 
   wire start, busy;
   wire [63:0] stream_address, list_address, data_address;
-  wire [31:0] stream_words, transfers, transfers_done, commands_done;
-  wire word_valid, word_take;
+  wire [31:0] stream_beats, transfers, transfers_done, commands_done;
+  wire word_valid, word_take, word_empty;
   wire [WORD_BYTES*8-1:0] word_data;
 
   engine_control #(
@@ -137,7 +139,7 @@ module engine
       .s_axi_rready(s_axi_control_rready),
       .start(start),
       .stream_address(stream_address),
-      .stream_words(stream_words),
+      .stream_beats(stream_beats),
       .list_address(list_address),
       .transfers(transfers),
       .data_address(data_address),
@@ -148,13 +150,14 @@ module engine
 
   engine_stream #(
       .AXI_BYTES(AXI_BYTES),
-      .WORD_BYTES(WORD_BYTES)
+      .WORD_BYTES(WORD_BYTES),
+      .HEADER_WORDS(HEADER_WORDS)
   ) stream_i (
       .clk(aclk),
       .rst(rst),
       .start(start),
       .address(stream_address),
-      .words(stream_words),
+      .beats(stream_beats),
       .m_axi_araddr(m_axi_stream_araddr),
       .m_axi_arlen(m_axi_stream_arlen),
       .m_axi_arvalid(m_axi_stream_arvalid),
@@ -164,7 +167,8 @@ module engine
       .m_axi_rready(m_axi_stream_rready),
       .word_valid(word_valid),
       .word_take(word_take),
-      .word_data(word_data)
+      .word_data(word_data),
+      .word_empty(word_empty)
   );
 
   wire transfer_write, result_write;
@@ -221,6 +225,7 @@ module engine
       .word_valid(word_valid),
       .word_take(word_take),
       .word_data(word_data),
+      .word_empty(word_empty),
       .transfers_done(transfers_done),
       .commands_done(commands_done),
       .busy(busy),

@@ -2,7 +2,7 @@
 //
 // A command comes from the weight stream: its header, then the weights of its steps. A step (input plane, kernel row, kernel
 // column) visits every position of the tile, one a cycle, at least LEAST cycles long. Accumulators lie in two memories: one
-// is drained while the other is added to.
+// is drained while the other is added to. A step whose weights are all zero visits no position, but the one that clears.
 `default_nettype none
 
 module engine_compute #(
@@ -21,6 +21,7 @@ module engine_compute #(
     input  wire                     word_valid,
     output wire                     word_take,
     input  wire  [WORD_BYTES*8-1:0] word_data,
+    input  wire                     word_empty,
     input  wire  [            31:0] transfers_done,
     output logic [            31:0] commands_done,
     // The array multiplies.
@@ -42,6 +43,7 @@ module engine_compute #(
   localparam int LEAST = 8;
   localparam int POSITION_BITS = POSITIONS > 1 ? $clog2(POSITIONS) : 1;
   localparam bit [1:0] MATRIX = 0, DEPTHWISE = 1, MAXIMUM = 3;
+  localparam bit [1:0] LOAD = 0, LOOKUP = 2;  // of serial commands
 
   if (PE % SIMD != 0 || POSITIONS < 1) begin : g_illegal
     $fatal(1, "engine_compute: PE must be a multiple of SIMD");
@@ -115,7 +117,8 @@ module engine_compute #(
   typedef enum logic [1:0] {
     IDLE,
     STEP,
-    FLUSH
+    FLUSH,
+    SERIAL
   } state_t;
   state_t state;
   logic [31:0] plane, kernel_row, kernel_column, row, column;
@@ -134,7 +137,11 @@ module engine_compute #(
   wire waits_over = transfers_done >= header[63:32] && commands_done >= header[95:64];
   wire first_word_there = !header_has_weights || (word_valid && weights_next);
   logic [1:0] bank_busy;
-  assign begins = header_valid && state == IDLE && waits_over && first_word_there && !bank_busy[bank];
+  wire drain_idle;
+  // Serial commands have no accumulators, and the port that a drain writes through.
+  wire header_serial = header[6];
+  assign begins = header_valid && state == IDLE && waits_over && first_word_there && !bank_busy[bank]
+      && (!header_serial || drain_idle);
 
   wire issue = state == STEP && !positions_done;
   wire last_column = column == c_columns - 32'd1;
@@ -148,7 +155,9 @@ module engine_compute #(
   wire next_step = step_ends && !last_step;
 
   assign busy = issue;
-  assign take_weights = (begins && header_has_weights) || (next_step && needs_word);
+  wire serial_takes, serial_complete;
+  assign take_weights = (begins && header_has_weights) || (next_step && needs_word)
+      || (serial_takes && word_valid && weights_next);
   // The last word: that of the last step, or the last part of the taps.
   logic [23:0] words_left;
   assign takes_last = take_weights && (begins ? words_of_header : words_left) == 24'd1;
@@ -159,7 +168,6 @@ module engine_compute #(
 
   wire [31:0] next_kernel_row_start = wrapped(kernel_row_start + c_kernel_row_step, c_ring);
   wire [31:0] next_row = wrapped(at_row + c_row_step, c_ring);
-  wire drain_idle;
   wire hand_over = state == FLUSH && flush_left == '0 && drain_idle;
 
   always_ff @(posedge clk) begin
@@ -181,7 +189,7 @@ module engine_compute #(
       position <= '0;
       column <= '0;
       row <= '0;
-      positions_done <= 1'b0;
+      positions_done <= needs_word && word_empty;
       cycles_left <= 4'(LEAST - 1);
       kernel_column <= last_kernel_column ? '0 : kernel_column + 1'b1;
       step_x <= last_kernel_column ? c_x : step_x + c_kernel_column_step;
@@ -206,6 +214,7 @@ module engine_compute #(
       flush_left <= 2'd3;
     end
     if (state == FLUSH && flush_left != '0 && pipeline_empty) flush_left <= flush_left - 1'b1;
+    if (serial_complete) state <= IDLE;
     if (hand_over) begin
       state <= IDLE;
       if (c_flags[3]) bank <= !bank;
@@ -213,7 +222,7 @@ module engine_compute #(
     if (begins) begin
       c <= header[1023:0];
       c_parameters <= header[1024+:PE*64];
-      state <= STEP;
+      state <= header_serial ? SERIAL : STEP;
       first_step <= 1'b1;
       tap <= '0;
       position <= '0;
@@ -222,7 +231,7 @@ module engine_compute #(
       plane <= '0;
       kernel_row <= '0;
       kernel_column <= '0;
-      positions_done <= 1'b0;
+      positions_done <= header_has_weights && word_empty && !header[2];
       cycles_left <= 4'(LEAST - 1);
       plane_base <= ADDRESS_BITS'(header[3*32+:32]);
       kernel_row_start <= header[6*32+:32];
@@ -247,7 +256,8 @@ module engine_compute #(
   logic [POSITION_BITS-1:0] positions[SUMMED+2];
   logic [3:1] exists;
   logic [ADDRESS_BITS-1:0] address;
-  assign read_address = address;
+  wire [ADDRESS_BITS-1:0] serial_address;
+  assign read_address = state == SERIAL ? serial_address : address;
   wire pipeline_empty = valid == '0;
 
   always_ff @(posedge clk) begin
@@ -383,7 +393,7 @@ module engine_compute #(
       drain_bank <= bank;
       bank_busy[bank] <= 1'b1;
     end
-    if (complete) commands_done <= commands_done + 1'b1;
+    if (complete || serial_complete) commands_done <= commands_done + 1'b1;
     if (drained) bank_busy[drain_bank] <= 1'b0;
     if (start) commands_done <= '0;
     if (rst) begin
@@ -398,6 +408,13 @@ module engine_compute #(
     if (hand_over) draining <= c_flags[3];
     if (rst) draining <= 1'b0;
   end
+
+  wire drain_write, serial_write;
+  wire [ADDRESS_BITS-1:0] drain_address, serial_write_address;
+  wire [SIMD*8-1:0] drain_data, serial_data;
+  assign write = drain_write || serial_write;
+  assign write_address = state == SERIAL ? serial_write_address : drain_address;
+  assign write_data = state == SERIAL ? serial_data : drain_data;
 
   engine_drain #(
       .PE(PE),
@@ -426,9 +443,58 @@ module engine_compute #(
       .position(drain_position),
       .accumulators(bank_data[drain_bank]),
       .slot(slot),
-      .write(write),
-      .address(write_address),
-      .data(write_data)
+      .write(drain_write),
+      .address(drain_address),
+      .data(drain_data)
+  );
+
+  // --- Serial commands.
+
+  engine_serial #(
+      .PE(PE),
+      .SIMD(SIMD),
+      .DEPTH(DEPTH)
+  ) serial_i (
+      .clk(clk),
+      .rst(rst),
+      .start(begins && header_serial),
+      .is_load(header[1:0] == LOAD),
+      .is_lookup(kind == LOOKUP),
+      .base(c[3*32+:32]),
+      .plane(c_plane),
+      .ring(c_ring),
+      .row(c_row),
+      .x(c_x),
+      .channels(c_height),
+      .last_entry(c_width),
+      .planes(c_planes),
+      .channels_before(c_kernel_rows[4:0]),
+      .channels_after(c_kernel_columns[4:0]),
+      .rows(c_rows),
+      .columns(c_columns),
+      .row_step(c_row_step),
+      .is_signed(c_flags[4]),
+      .input_zero(c_pad[7:0]),
+      .table_base(c_factor),
+      .table_shift(c_y[4:0]),
+      .out_base(c[24*32+:32]),
+      .out_pitch(c[25*32+:32]),
+      .out_plane(c[26*32+:32]),
+      .shift(c[28*32+:6]),
+      .zero_point(c[29*32+:10]),
+      .low(c[30*32+:10]),
+      .high(c[31*32+:10]),
+      .word(weights_next_step),
+      .word_taken(take_weights),
+      .more_words(weights_next),
+      .next_word(serial_takes),
+      .read_address(serial_address),
+      .read_data(read_data),
+      .slot(slot),
+      .write(serial_write),
+      .write_address(serial_write_address),
+      .write_data(serial_data),
+      .complete(serial_complete)
   );
 
 endmodule

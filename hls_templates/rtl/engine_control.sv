@@ -33,7 +33,7 @@ module engine_control
     input  wire                     s_axi_rready,
     output logic                    start,
     output logic [            63:0] stream_address,
-    output logic [            31:0] stream_words,
+    output logic [            31:0] stream_beats,
     output logic [            63:0] list_address,
     output logic [            31:0] transfers,
     output logic [            63:0] data_address,
@@ -138,7 +138,7 @@ module engine_control
       case (write_address)
         STREAM_LOW: stream_address[31:0] <= merged(stream_address[31:0], write_data, write_mask);
         STREAM_HIGH: stream_address[63:32] <= merged(stream_address[63:32], write_data, write_mask);
-        STREAM_WORDS: stream_words <= merged(stream_words, write_data, write_mask);
+        STREAM_BEATS: stream_beats <= merged(stream_beats, write_data, write_mask);
         LIST_LOW: list_address[31:0] <= merged(list_address[31:0], write_data, write_mask);
         LIST_HIGH: list_address[63:32] <= merged(list_address[63:32], write_data, write_mask);
         TRANSFERS: transfers <= merged(transfers, write_data, write_mask);
@@ -150,7 +150,7 @@ module engine_control
     end
     if (rst) begin
       stream_address <= '0;
-      stream_words <= '0;
+      stream_beats <= '0;
       list_address <= '0;
       transfers <= '0;
       data_address <= '0;
@@ -171,7 +171,7 @@ module engine_control
       SHAPE: read_data = {16'(PE), 16'(SIMD)};
       STREAM_LOW: read_data = stream_address[31:0];
       STREAM_HIGH: read_data = stream_address[63:32];
-      STREAM_WORDS: read_data = stream_words;
+      STREAM_BEATS: read_data = stream_beats;
       LIST_LOW: read_data = list_address[31:0];
       LIST_HIGH: read_data = list_address[63:32];
       TRANSFERS: read_data = transfers;
@@ -186,7 +186,7 @@ module engine_control
 
   always_comb begin
     case (write_address)
-      CONTROL, ID, SHAPE, STREAM_LOW, STREAM_HIGH, STREAM_WORDS, LIST_LOW, LIST_HIGH, TRANSFERS, DATA_LOW, DATA_HIGH,
+      CONTROL, ID, SHAPE, STREAM_LOW, STREAM_HIGH, STREAM_BEATS, LIST_LOW, LIST_HIGH, TRANSFERS, DATA_LOW, DATA_HIGH,
       COMMANDS, CYCLES, BUSY:
       write_known = 1'b1;
       default: write_known = 1'b0;

@@ -158,39 +158,32 @@ module engine_drain #(
     logic signed [31:0] accumulator, bias;
     logic [23:0] factor, factor_held;
     logic signed [32:0] sum;
-    logic signed [59:0] biased, quotient;
-    logic tie;
-    wire signed [57:0] product;
     wire [63:0] parameter_pair = c_parameters[index*64+:64];
     wire unused_parameter = &parameter_pair[63:56];
-    multiplier #(
-        .A_BITS(33),
-        .B_BITS(25)
-    ) multiplier_i (
-        .clk(clk),
-        .a(sum),
-        .b({1'b0, factor_held}),
-        .product(product)
-    );
-    wire signed [59:0] rounded = quotient - 60'(signed'({1'b0, tie && quotient[0]})) + 60'(c_zero_point);
-    logic [7:0] code;
     always_ff @(posedge clk) begin
       accumulator <= accumulators[index*32+:32];
       bias <= parameter_pair[31:0];
       factor <= parameter_pair[55:32];
       sum <= 33'(accumulator) + 33'(bias);
       factor_held <= factor;
-      biased <= 60'(product) + half;
-      quotient <= biased >>> c_shift;
-      tie <= c_shift != '0 && (biased & mask) == '0;
-      if (rounded < 60'(c_low)) code <= c_low[7:0];
-      else if (rounded > 60'(c_high)) code <= c_high[7:0];
-      else code <= rounded[7:0];
     end
+    wire [7:0] code;
+    engine_requantize requantize_i (
+        .clk(clk),
+        .sum(sum),
+        .factor(factor_held),
+        .shift(c_shift),
+        .half(half),
+        .mask(mask),
+        .zero_point(c_zero_point),
+        .low(c_low),
+        .high(c_high),
+        .code(code)
+    );
     assign codes[lane*8+:8] = code;
   end
 
-  wire unused_high = &{c_low[9:8], c_high[9:8], out_base, c_pitch, c_plane};
+  wire unused_high = &{out_base, c_pitch, c_plane};
 
   // --- Words: the last piece completes one, which waits for an odd cycle.
 

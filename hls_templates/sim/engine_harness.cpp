@@ -1,6 +1,6 @@
 // Drives the Verilated shared engine from plain C++: DRAM with a fixed latency, or with random stalls on every channel.
 //
-//   engine_harness STREAM LIST DATA WORD_BYTES TRANSFERS COMMANDS LATENCY STALL_PERCENT SEED TIMES
+//   engine_harness STREAM LIST DATA TRANSFERS COMMANDS LATENCY STALL_PERCENT SEED TIMES
 //
 // STREAM, LIST: the weight stream and the transfer list. DATA: activations; overwritten with what the engine left there.
 // LATENCY: cycles from an address's handshake to the first beat, and from a burst's last beat to its response.
@@ -234,15 +234,15 @@ struct Harness {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 11) {
-    std::fprintf(stderr, "usage: engine_harness STREAM LIST DATA WORD_BYTES TRANSFERS COMMANDS LATENCY STALLS SEED TIMES\n");
+  if (argc != 10) {
+    std::fprintf(stderr, "usage: engine_harness STREAM LIST DATA TRANSFERS COMMANDS LATENCY STALLS SEED TIMES\n");
     return 2;
   }
   Memory memory{read_file(argv[1]), read_file(argv[2]), read_file(argv[3])};
-  const uint32_t words = memory.stream.size() / std::strtoul(argv[4], nullptr, 10);
-  const uint32_t transfers = std::strtoul(argv[5], nullptr, 10), commands = std::strtoul(argv[6], nullptr, 10);
-  Harness harness(std::move(memory), std::strtoul(argv[8], nullptr, 10), std::strtoul(argv[9], nullptr, 10),
-                  std::strtoul(argv[7], nullptr, 10));
+  const uint32_t beats = memory.stream.size() / AXI_BYTES;
+  const uint32_t transfers = std::strtoul(argv[4], nullptr, 10), commands = std::strtoul(argv[5], nullptr, 10);
+  Harness harness(std::move(memory), std::strtoul(argv[7], nullptr, 10), std::strtoul(argv[8], nullptr, 10),
+                  std::strtoul(argv[6], nullptr, 10));
   Vengine& top = *harness.top;
   top.aresetn = 0;
   for (int i = 0; i < 4; ++i) harness.step();
@@ -250,7 +250,7 @@ int main(int argc, char** argv) {
   for (int i = 0; i < 4; ++i) harness.step();
   harness.write(ADMM_STREAM_LOW, (uint32_t)kStream);
   harness.write(ADMM_STREAM_HIGH, kStream >> 32);
-  harness.write(ADMM_STREAM_WORDS, words);
+  harness.write(ADMM_STREAM_BEATS, beats);
   harness.write(ADMM_LIST_LOW, (uint32_t)kList);
   harness.write(ADMM_LIST_HIGH, kList >> 32);
   harness.write(ADMM_TRANSFERS, transfers);
@@ -277,6 +277,6 @@ int main(int argc, char** argv) {
   times[0] = harness.read(ADMM_CYCLES);
   times[1] = harness.read(ADMM_BUSY);
   write_file(argv[3], harness.memory.data.data(), harness.memory.data.size());
-  write_file(argv[10], times.data(), times.size() * sizeof times[0]);
+  write_file(argv[9], times.data(), times.size() * sizeof times[0]);
   return 0;
 }

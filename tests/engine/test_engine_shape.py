@@ -40,6 +40,9 @@ def test_compulsory_traffic_counts_what_cannot_stay() -> None:
     # Frame 128 and result 10 bytes always; the convolution's 256 bytes, written and read, only where they do not fit.
     assert compulsory_bytes(network, 256) == weights + 128 + 10
     assert compulsory_bytes(network, 255) == weights + 128 + 10 + 2 * 256
+    # Half of the convolution's weights gone: the others and a bit for each.
+    network.nodes[0].weights[:8] = 0
+    assert compulsory_bytes(network, 256) == weights - 64 + 16 + 128 + 10
 
 
 def test_the_report_adds_up() -> None:

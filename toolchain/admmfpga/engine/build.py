@@ -209,7 +209,7 @@ def render_engine(compiled: EngineCompiled) -> dict[str, str | bytes]:
         "rtl_parameters": rtl_parameters(program.shape)
         | {"DSP_MULTIPLIERS": dsp_multipliers(program.shape, compiled.board.resources)},
         "program": {
-            "stream_words": program.stream_bytes // program.shape.word_bytes,
+            "stream_beats": program.stream_beats,
             "commands": len(program.commands),
             "transfers": len(program.transfers),
             "data_bytes": program.dram_bytes,

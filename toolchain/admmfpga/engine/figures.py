@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from admmfpga.engine.layers import EngineLayer
 from admmfpga.engine.program import MATRIX, STORE, TRANSFER_BYTES
 from admmfpga.engine.schedule import Program
-from admmfpga.engine.timing import EngineTiming
+from admmfpga.engine.timing import EngineTiming, visited_steps
 from admmfpga.network import Concat, Conv, Dense, Flatten, Network
 
 
 def compulsory_bytes(network: Network, scratchpad_bytes: int) -> int:
     """The least that has to move: weights once, the frame and the result, and of every layer the inputs and outputs
-    that are larger than the scratchpad. Codes are bytes; joins and flattening cost nothing."""
-    total = sum(int(node.weights.size) for node in network.nodes if isinstance(node, Conv | Dense))
+    that are larger than the scratchpad. Codes are bytes; joins and flattening cost nothing. Of a layer's weights those
+    that are not zero and a bit for each, if that is less."""
+    layers = [node.weights for node in network.nodes if isinstance(node, Conv | Dense)]
+    total = sum(min(w.size, int(np.count_nonzero(w)) + -(-w.size // 8)) for w in layers)
     outside = {*network.inputs, *network.outputs}
     for node in network.nodes:
         if isinstance(node, Concat | Flatten):
@@ -34,9 +38,8 @@ def layer_figures(program: Program, timing: EngineTiming) -> list[dict[str, Any]
     moved = [[0, 0] for _ in layers]
     for command in program.commands:
         fields = command.fields
-        steps = fields["planes"] * fields["kernel_rows"] * fields["kernel_columns"]
-        busy[command.layer] += steps * fields["rows"] * fields["columns"]
-        stream[command.layer] += shape.header_words * shape.word_bytes + len(command.weights)
+        busy[command.layer] += visited_steps(command) * fields["rows"] * fields["columns"]
+        stream[command.layer] += shape.header_words * shape.word_bytes + len(command.weights.data)
     for transfer in program.transfers:
         fields = transfer.fields
         moved[transfer.layer][fields["flags"] & STORE] += fields["count"] * fields["length"] * shape.simd
@@ -65,7 +68,7 @@ def layer_figures(program: Program, timing: EngineTiming) -> list[dict[str, Any]
 
 def is_matrix(layer: EngineLayer) -> bool:
     """Whether it runs on the array; the rest is lane by lane."""
-    return any(part.kind == MATRIX for group in layer.groups for part in group.parts)
+    return layer.table is None and any(part.kind == MATRIX for group in layer.groups for part in group.parts)
 
 
 def totals(program: Program, timing: EngineTiming, network: Network) -> dict[str, Any]:

@@ -18,11 +18,12 @@ from admmfpga.tools.runner import run_command
 def hls_files(shape: EngineShape) -> dict[str, str]:
     """engine.cpp, engine.hpp and the sizes of a shape, by file name."""
     sizes = {"PE": shape.pe, "SIMD": shape.simd, "POSITIONS": shape.positions, "SCRATCHPAD": shape.scratchpad}
+    sizes["AXI"] = shape.axi
     lines = [f"#define ENGINE_{name} {value}" for name, value in sizes.items()]
     guard = "ADMMFPGA_ENGINE_CONFIG_HPP"
     config = "\n".join(
         [
-            "// Sizes of the engine: array, positions of a tile, words of the scratchpad.",
+            "// Sizes of the engine: array, positions of a tile, words of the scratchpad, bytes of a beat.",
             f"#ifndef {guard}",
             f"#define {guard}",
             "",

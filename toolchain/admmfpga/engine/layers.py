@@ -11,9 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
+from admmfpga.engine.packed import NOTHING, Weights, smallest
 from admmfpga.engine.placement import Placement
-from admmfpga.engine.program import DEPTHWISE, FACTOR, MATRIX, MAXIMUM, Bytes
+from admmfpga.engine.program import DEPTHWISE, FACTOR, LOOKUP, MATRIX, MAXIMUM, NORMALIZE, SERIAL_FIELDS
 from admmfpga.engine.refusals import refusals
 from admmfpga.engine.shape import EngineShape
 from admmfpga.engine.views import InputFold, View, fold_input
@@ -26,6 +28,8 @@ from admmfpga.network import (
     Dense,
     Flatten,
     IntArray,
+    LocalResponseNorm,
+    Lookup,
     MaxPool,
     Network,
     Node,
@@ -43,7 +47,7 @@ class Part:
         source: index of the layer's input.
         first, planes: input planes.
         factor: see program.COMPUTE.
-        weights: stream bytes behind the header.
+        weights: behind the header.
     """
 
     kind: int
@@ -51,7 +55,7 @@ class Part:
     first: int
     planes: int
     factor: int
-    weights: Bytes
+    weights: Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +87,7 @@ class EngineLayer:
         groups: output groups.
         shift, zero_point, low, high: of the requantization.
         macs: multiplications that the node asks for.
+        table: of a serial command.
         tail: a sum that takes what this layer gives, tile by tile; the output is then the sum's.
     """
 
@@ -101,7 +106,13 @@ class EngineLayer:
     low: int
     high: int
     macs: int
+    table: Table | None = None
     tail: Tail | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether a tile takes all of its input planes."""
+        return self.table is not None or any(part.kind == MATRIX for group in self.groups for part in group.parts)
 
     @property
     def reads(self) -> tuple[View, ...]:
@@ -113,6 +124,19 @@ class EngineLayer:
         low = first * self.strides[0] - self.pads[0]
         high = (end - 1) * self.strides[0] - self.pads[0] + (self.kernel[0] - 1) * self.dilations[0] + 1
         return max(0, min(low, self.inputs[0].height)), max(0, min(high, self.inputs[0].height))
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Factors of a local response normalization, or a function of one code.
+
+    Attributes:
+        weights: a word is pe * simd / 4 entries of 32 bits.
+        fields: of the commands that look into it, but for where things are.
+    """
+
+    weights: Weights
+    fields: dict[str, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +229,7 @@ def _fuse(network: Network, layers: list[EngineLayer]) -> tuple[EngineLayer, ...
             continue
         first = layers[index[producer.name]]
         private = len(network.consumers(producer.output)) == 1 and producer.output not in network.outputs
-        matrix = first.groups[0].parts[0].kind == MATRIX
+        matrix = first.table is None and first.groups[0].parts[0].kind == MATRIX
         if private and matrix and max(places) < len(layers) and first.output.buffer == producer.output:
             found[first.name] = replace(first, output=layer.output, tail=Tail(layer, which))
             gone.add(layer.name)
@@ -224,6 +248,8 @@ def _layer(network: Network, node: Node, views: dict[str, View], shape: EngineSh
     output = views[node.output]
     rule = getattr(node, "requantization", None) or _identity(output)
     window = dict(_UNIT)
+    # Serial commands do not look at the parameters.
+    table, none = None, np.zeros(0, dtype=np.int64)
     match node:
         case Conv():
             window = _window(node) | {"pad_value": node.pad_value}
@@ -252,6 +278,22 @@ def _layer(network: Network, node: Node, views: dict[str, View], shape: EngineSh
             groups = _lanewise(FACTOR, tuple(int(m) for m in node.multipliers), inputs, rule)
         case Rescale():
             groups = _lanewise(FACTOR, (1,), inputs, rule)
+        case LocalResponseNorm():
+            if not np.array_equal(inputs[0].lanes, output.lanes):
+                raise UserError(
+                    f"the shared engine cannot normalize the channels of {node.name}: joined channels leave gaps",
+                    f"join tensors whose channels are multiples of {shape.simd}",
+                    node=node.name,
+                )
+            table = _table(node, inputs[0], shape)
+            window["pad_value"] = node.zero_point
+            groups = (Group((Part(NORMALIZE, 0, 0, output.planes, 0, NOTHING),), 0, output.planes, none, none),)
+        case Lookup():
+            table = _function(node, inputs[0], shape)
+            # The table counts from the least code.
+            low, high = node.dtype.min, node.dtype.max
+            rule = Requantization(none, none, 0, low, low, high, node.dtype)
+            groups = (Group((Part(LOOKUP, 0, 0, output.planes, 0, NOTHING),), 0, output.planes, none, none),)
         case _:
             raise AssertionError(node.op)
     return EngineLayer(
@@ -265,8 +307,39 @@ def _layer(network: Network, node: Node, views: dict[str, View], shape: EngineSh
         low=rule.low,
         high=rule.high,
         macs=macs(network, node),
+        table=table,
         **window,  # type: ignore[arg-type]
     )
+
+
+def _table(node: LocalResponseNorm, source: View, shape: EngineShape) -> Table:
+    entries = np.zeros(-(-4 * len(node.table) // shape.word_bytes) * shape.word_bytes // 4, dtype="<u4")
+    entries[: len(node.table)] = node.table
+    named = {
+        "channels": int(source.lanes.max()) + 1,
+        "last_entry": len(node.table) - 1,
+        "before": node.before,
+        "after": node.after,
+        "table_shift": node.table_shift,
+    }
+    return Table(_entries(entries, shape), {field: named[name] for name, field in SERIAL_FIELDS if name in named})
+
+
+def _function(node: Lookup, source: View, shape: EngineShape) -> Table:
+    codes = np.arange(256)
+    if source.dtype.signed:
+        codes = codes.astype(np.uint8).view(np.int8).astype(np.int64)
+    inside = (codes >= source.dtype.min) & (codes <= source.dtype.max)
+    found = np.where(inside, node.table[0][np.where(inside, codes - source.dtype.min, 0)] - node.dtype.min, 0)
+    entries = np.zeros(-(-1024 // shape.word_bytes) * shape.word_bytes // 4, dtype="<u4")
+    entries[:256] = found
+    named = {"channels": source.planes * shape.simd, "last_entry": 255, "before": 0, "after": 0, "table_shift": 0}
+    return Table(_entries(entries, shape), {field: named[name] for name, field in SERIAL_FIELDS if name in named})
+
+
+def _entries(entries: npt.NDArray[np.uint32], shape: EngineShape) -> Weights:
+    data = np.frombuffer(entries.tobytes(), dtype=np.uint8)
+    return Weights(data, len(data) // shape.word_bytes)
 
 
 def _copy(name: str, source: View, target: View, shape: EngineShape) -> EngineLayer:
@@ -332,7 +405,7 @@ def _matrix(
             taken = narrow[lanes[rows_of]][..., np.clip(local, 0, columns - 1)]
             block[rows_of] = taken if inside.all() else np.where(inside, taken, np.int8(0))
         data = np.ascontiguousarray(block.transpose(3, 1, 2, 0, 4)).view(np.uint8).reshape(-1)
-        part = Part(MATRIX, 0, low, end - low, 0, data)
+        part = Part(MATRIX, 0, low, end - low, 0, smallest(shape, data))
         planes_out = min(words, output.planes - first)
         yield Group((part,), first, planes_out, _taken(rule.bias, lanes), _taken(rule.multiplier, lanes))
 
@@ -344,12 +417,12 @@ def _depthwise(node: Conv, source: View, rule: Requantization, shape: EngineShap
         rows = np.where(lanes[:, None] >= 0, taps[np.maximum(lanes, 0)], 0).T  # taps, simd
         padded = np.zeros((-(-len(rows) // per_word) * per_word, shape.simd), dtype=np.int64)
         padded[: len(rows)] = rows
-        part = Part(DEPTHWISE, 0, plane, 1, 0, (padded & 0xFF).astype(np.uint8).reshape(-1))
+        words = Weights((padded & 0xFF).astype(np.uint8).reshape(-1), len(padded) // per_word)
+        part = Part(DEPTHWISE, 0, plane, 1, 0, words)
         yield Group((part,), plane, 1, _taken(rule.bias, lanes), _taken(rule.multiplier, lanes))
 
 
 def _lanewise(kind: int, factors: Sequence[int], inputs: tuple[View, ...], rule: Requantization) -> Iterable[Group]:
-    nothing = np.zeros(0, dtype=np.uint8)
     for plane, lanes in enumerate(inputs[0].lanes):
-        parts = tuple(Part(kind, i, plane, 1, factor, nothing) for i, factor in enumerate(factors))
+        parts = tuple(Part(kind, i, plane, 1, factor, NOTHING) for i, factor in enumerate(factors))
         yield Group(parts, plane, 1, _taken(rule.bias, lanes), _taken(rule.multiplier, lanes))

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from admmfpga.engine.layers import EngineLayer, Lowered
-from admmfpga.engine.program import MATRIX
 from admmfpga.engine.shape import EngineShape
 from admmfpga.errors import UserError
 
@@ -41,6 +40,7 @@ class Work:
         slots: first words of the output slots; empty if the output is resident.
         middles: of the slots between a layer and its tail.
         others: of the slots for the tail's other input; empty if that is resident.
+        table: first words of the table's, if there is one.
     """
 
     rows: int
@@ -52,6 +52,7 @@ class Work:
     slots: tuple[int, ...]
     middles: tuple[int, ...] = ()
     others: tuple[int, ...] = ()
+    table: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -232,15 +233,14 @@ def _work(layer: EngineLayer, index: int, plan: MemoryPlan, free: list[Gap], sha
     output = layer.output
     columns = min(output.width, shape.positions)
     most = min(output.height, max(1, shape.positions // columns)) if columns == output.width else 1
-    matrix = any(part.kind == MATRIX for group in layer.groups for part in group.parts)
     streamed = [view for view in layer.inputs if plan.at(view.buffer, index) is None]
     kept = plan.at(output.buffer, index) is not None
     words = max(group.planes for group in layer.groups)
     for rows in range(most, 0, -1):
         for ahead in (True, False):
-            for planes in _plane_blocks(layer, matrix):
-                ring = _ring(layer, rows, ahead=ahead and matrix)
-                turns = 2 if ahead and not matrix and planes < layer.inputs[0].planes else 1
+            for planes in _plane_blocks(layer, layer.whole):
+                ring = _ring(layer, rows, ahead=ahead and layer.whole)
+                turns = 2 if ahead and not layer.whole and planes < layer.inputs[0].planes else 1
                 sizes = [planes * ring * layer.inputs[0].width] * (len(streamed) * turns)
                 counts = [len(sizes), 0 if kept else (3 if ahead else 1), 0, 0]
                 if layer.tail is not None:
@@ -248,10 +248,13 @@ def _work(layer: EngineLayer, index: int, plan: MemoryPlan, free: list[Gap], sha
                     there = plan.at(layer.tail.other.buffer, index) is not None
                     counts[3] = 0 if there else (3 if ahead else 1)
                 sizes += [words * rows * columns] * sum(counts[1:])
+                counts.append(int(layer.table is not None))
+                if layer.table is not None:
+                    sizes.append(layer.table.weights.words * shape.pe)
                 placed = place(free, sizes)
                 if placed is not None:
-                    rings, slots, middles, others = _split(placed, counts)
-                    return Work(rows, columns, planes, ring, rings, turns, slots, middles, others)
+                    rings, *places = _split(placed, counts)
+                    return Work(rows, columns, planes, ring, rings, turns, *places)
     return None
 
 

@@ -7,13 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from admmfpga.engine.packed import unpack
 from admmfpga.engine.program import (
     CLEAR,
     COMPUTE,
     DEPTHWISE,
     DRAIN,
+    LOAD,
+    LOOKUP,
     MATRIX,
     MAXIMUM,
+    PACKED,
+    SERIAL,
+    SERIAL_FIELDS,
     SIGNED,
     STORE,
     TRANSFER,
@@ -118,11 +124,21 @@ class _Engine:
         parameters = self.stream[self.at + HEADER_BYTES : self.at + HEADER_BYTES + PARAMETER_BYTES * shape.pe]
         bias, multiplier = parameters.view("<i4").astype(np.int64).reshape(-1, 2).T
         start = self.at + shape.header_words * shape.word_bytes
-        end = start + weight_words(d) * shape.word_bytes
+        data, size = self.stream[start:], weight_words(d) * shape.word_bytes
+        if d["flags"] & PACKED:
+            data, size = unpack(shape, data, weight_words(d))
+        kind, lanes = d["flags"] & 3, shape.simd
+        if d["flags"] & SERIAL:
+            if kind == LOAD:
+                words = data[:size].reshape(-1, lanes)
+                self.scratchpad[d["out_base"] : d["out_base"] + len(words)] = words
+            else:
+                self._serial(lookup=kind == LOOKUP)
+            self._complete(start + size)
+            return
         taps = self._taps()
         positions = len(taps)
-        kind, lanes = d["flags"] & 3, shape.simd
-        weights = self.stream[start:end].view(np.int8)
+        weights = data[: weight_words(d) * shape.word_bytes].view(np.int8)
         steps = taps.shape[1]
         if kind == MATRIX:
             matrix = weights.reshape(steps, shape.pe, lanes).transpose(0, 2, 1).reshape(-1, shape.pe)
@@ -141,6 +157,9 @@ class _Engine:
         before[:] = (sums + (1 << 31)) % (1 << 32) - (1 << 31)
         if d["flags"] & DRAIN:
             self._drain(bias, multiplier)
+        self._complete(start + size)
+
+    def _complete(self, end: int) -> None:
         self.at = end
         self.commands_done += 1
         self._next_command()
@@ -161,6 +180,33 @@ class _Engine:
         signed = codes.view(np.int8) if d["flags"] & SIGNED else codes
         steps = d["planes"] * d["kernel_rows"] * d["kernel_columns"]
         return signed.astype(np.int64).reshape(steps, -1, self.shape.simd).transpose(1, 0, 2)
+
+    def _serial(self, *, lookup: bool) -> None:
+        d, simd = self.fields, self.shape.simd
+        named = {name: d[field] for name, field in SERIAL_FIELDS}
+        plane, row, column = np.ix_(*(np.arange(d[name]) for name in ("planes", "rows", "columns")))
+        address = d["base"] + plane * d["plane"] + (d["row"] + row * d["row_step"]) % d["ring"] + d["x"] + column
+        codes = self.scratchpad[address]
+        signed = (codes.view(np.int8) if d["flags"] & SIGNED else codes).astype(np.int64)
+        zero = d["pad_value"] - 256 * (d["pad_value"] > 127 and bool(d["flags"] & SIGNED))
+        # (positions, lanes of all planes); lanes beyond the channels are no neighbours.
+        values = signed.transpose(1, 2, 0, 3).reshape(d["rows"] * d["columns"], -1) - zero
+        values[:, named["channels"] :] = 0
+        before, after = named["before"], named["after"]
+        padded = np.pad(np.square(values), ((0, 0), (before, after)))
+        energy = np.lib.stride_tricks.sliding_window_view(padded, before + after + 1, axis=1).sum(axis=2)
+        entry = np.minimum(energy >> named["table_shift"], named["last_entry"])
+        table = (
+            self.scratchpad[named["table"] :].reshape(-1)[: 4 * (named["last_entry"] + 1)].view("<u4").astype(np.int64)
+        )
+        if lookup:
+            entry = codes.transpose(1, 2, 0, 3).reshape(values.shape).astype(np.int64)
+            values = np.ones_like(values)
+        ones = np.ones(values.shape[1], dtype=np.int64)
+        rule = Requantization(0 * ones, ones, d["shift"], d["zero_point"], d["low"], d["high"], IntType(9, signed=True))
+        found = (rule.apply(values, table[entry]) & 0xFF).astype(np.uint8).reshape(d["rows"], d["columns"], -1, simd)
+        target = d["out_base"] + plane * d["out_plane"] + row * d["out_pitch"] + column
+        self.scratchpad[target] = found.transpose(2, 0, 1, 3)
 
     def _drain(self, bias: IntArray, multiplier: IntArray) -> None:
         d, simd = self.fields, self.shape.simd

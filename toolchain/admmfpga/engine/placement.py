@@ -9,7 +9,19 @@ import numpy as np
 
 from admmfpga.engine.shape import EngineShape
 from admmfpga.engine.views import View, standard_lanes
-from admmfpga.network import Add, AveragePool, Concat, Conv, Flatten, IntArray, MaxPool, Network, Rescale, Tensor
+from admmfpga.network import (
+    Add,
+    AveragePool,
+    Concat,
+    Conv,
+    Flatten,
+    IntArray,
+    Lookup,
+    MaxPool,
+    Network,
+    Rescale,
+    Tensor,
+)
 
 
 def flattened(network: Network) -> set[str]:
@@ -60,7 +72,7 @@ class Placement:
                     found[node.output] = found[node.inputs[0]]
                 case Conv() if node.depthwise and len(node.weights) == node.groups:
                     found[node.output] = found[node.inputs[0]]
-                case MaxPool() | AveragePool() | Rescale() | Add():
+                case MaxPool() | AveragePool() | Rescale() | Lookup() | Add():
                     found[node.output] = found[node.inputs[0]]
                 case _:
                     found[node.output] = standard_lanes(self.network.output_of(node).channels, self.shape.simd)

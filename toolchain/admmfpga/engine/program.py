@@ -2,8 +2,9 @@
 
 Two streams are read while the engine runs:
 
-* the weight stream: words of `pe * simd` bytes. A compute command is a header (`COMPUTE`, then bias and multiplier of
-  `pe` channels), followed by the weights of its steps in the order in which they are used;
+* the weight stream. A compute command is a header (`COMPUTE`, then bias and multiplier of `pe` channels) in whole words
+  of `pe * simd` bytes, followed by the weights of its steps in the order in which they are used: words too, or packed
+  (`engine/packed.py`);
 * the transfer list: 32 bytes each (`TRANSFER`), between DRAM and scratchpad.
 
 Commands of either kind run in order. `wait_transfers` and `wait_commands` are counts: so many transfers or compute
@@ -24,7 +25,8 @@ Bytes = npt.NDArray[np.uint8]
 COMPUTE = (
     (
         "flags",
-        "bits 1:0 kind, bit 2 clear, bit 3 drain, bit 4 signed activations, bits 31:8 stream words of weights",
+        "bits 1:0 kind, bit 2 clear, bit 3 drain, bit 4 signed activations, bit 5 packed weights, bit 6 serial, "
+        "bits 31:8 words of weights",
     ),
     ("wait_transfers", "transfers that must be complete"),
     ("wait_commands", "compute commands that must be complete"),
@@ -78,7 +80,23 @@ MATRIX, DEPTHWISE, FACTOR, MAXIMUM = range(4)
 """Kinds. MATRIX: pe x simd weights a step. The others work on simd channels, lane by lane: by weights, by one factor
 for all lanes and steps, or the greatest code."""
 
-CLEAR, DRAIN, SIGNED, STORE = 1 << 2, 1 << 3, 1 << 4, 1
+LOAD, NORMALIZE, LOOKUP = range(3)
+"""Kinds of serial commands. LOAD: the words of weights go into the scratchpad, from out_base on. NORMALIZE: local
+response normalization, see SERIAL_FIELDS. LOOKUP: requantizes the table's entry of a code's byte."""
+
+SERIAL_FIELDS = (
+    ("channels", "height"),
+    ("last_entry", "width"),
+    ("before", "kernel_rows"),
+    ("after", "kernel_columns"),
+    ("table", "factor"),
+    ("table_shift", "y"),
+)
+"""What NORMALIZE and LOOKUP have in fields that they do not need as they are called: the channels of a position, the
+table's last entry, the neighbourhood, the scratchpad word of the table (entries of 32 bits), the bits of the energy
+that the table does not see. `pad_value` is the input's zero point; steps from column to column are 1."""
+
+CLEAR, DRAIN, SIGNED, PACKED, SERIAL, STORE = 1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1
 
 SIGNED_FIELDS = ("y", "x", "factor", "zero_point", "low", "high")
 
@@ -121,5 +139,5 @@ IntLike = npt.NDArray[np.int64]
 
 
 def weight_words(fields: Mapping[str, int]) -> int:
-    """Stream words behind a command's header."""
+    """Words of weights behind a command's header."""
     return fields["flags"] >> 8

@@ -12,6 +12,8 @@ from admmfpga.network import (
     Conv,
     Dense,
     Flatten,
+    LocalResponseNorm,
+    Lookup,
     MaxPool,
     Network,
     Node,
@@ -24,6 +26,7 @@ FACTOR_BITS = 25
 
 MULTIPLIER_BITS = 24
 ACCUMULATOR_BITS = 32
+NEIGHBOURS = 16
 
 
 def refusals(network: Network) -> list[str]:
@@ -64,6 +67,12 @@ def _refusal(network: Network, node: Node) -> str:
             height, width, _ = network.input_of(node).shape if len(network.input_of(node).shape) == 3 else (1, 1, 0)
             if height * width > 1 and not all(isinstance(reader, Dense) for reader in readers):
                 return "flattened pixels that something else than a dense layer reads"
+        case LocalResponseNorm():
+            if node.before + node.after >= NEIGHBOURS:
+                return f"a neighbourhood of more than {NEIGHBOURS} channels"
+        case Lookup():
+            if len(node.table) > 1:
+                return "a table for every channel"
         case MaxPool():
             pass
         case Rescale():

@@ -24,7 +24,7 @@ REGISTERS = (
     Register("SHAPE", 0x14, "pe in bits 31:16, simd in bits 15:0"),
     Register("STREAM_LOW", 0x18, "address of the weight stream, a multiple of 4096, low half"),
     Register("STREAM_HIGH", 0x1C, "high half"),
-    Register("STREAM_WORDS", 0x20, "words of pe * simd bytes in the weight stream"),
+    Register("STREAM_BEATS", 0x20, "beats of the weight stream, each as wide as the port"),
     Register("LIST_LOW", 0x24, "address of the transfer list, a multiple of 4096, low half"),
     Register("LIST_HIGH", 0x28, "high half"),
     Register("TRANSFERS", 0x2C, "transfers in the list"),

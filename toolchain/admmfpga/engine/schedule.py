@@ -14,11 +14,14 @@ import numpy.typing as npt
 
 from admmfpga.engine.layers import EngineLayer, Group, Lowered, Part
 from admmfpga.engine.memory import MemoryPlan, Work, plan_memory
+from admmfpga.engine.packed import Weights
 from admmfpga.engine.program import (
     CLEAR,
     COMPUTE,
     DRAIN,
-    MATRIX,
+    LOAD,
+    PACKED,
+    SERIAL,
     SIGNED,
     STORE,
     TRANSFER,
@@ -49,7 +52,7 @@ class Command:
     fields: dict[str, int]
     bias: IntArray
     multiplier: IntArray
-    weights: Bytes
+    weights: Weights
     transfers: set[int] = field(default_factory=set)
 
 
@@ -93,15 +96,20 @@ class Program:
         parts: list[Bytes] = []
         for command in self.commands:
             parts.append(header(self.shape, command.fields, command.bias, command.multiplier))
-            parts.append(command.weights)
+            parts.append(command.weights.data)
         return np.concatenate(parts)
 
     def transfer_list(self) -> Bytes:
         return np.concatenate([encode(transfer.fields, TRANSFER) for transfer in self.transfers])
 
     @property
+    def stream_beats(self) -> int:
+        """Of the weight stream."""
+        return self.stream_bytes // self.shape.axi
+
+    @property
     def stream_bytes(self) -> int:
-        return sum(self.shape.header_words * self.shape.word_bytes + len(c.weights) for c in self.commands)
+        return sum(self.shape.header_words * self.shape.word_bytes + len(c.weights.data) for c in self.commands)
 
     def moved_bytes(self) -> tuple[int, int]:
         """Activations loaded and stored."""
@@ -196,6 +204,8 @@ class _Maker:
 
     def layer(self, index: int) -> None:
         layer, work = self.lowered.layers[index], self.plan.work[index]
+        if layer.table is not None:
+            self._load_table(index)
         for turn, (first, planes, groups) in enumerate(_blocks(layer, work)):
             loaded = [0] * len(layer.inputs)
             for rows, columns in _tiles(layer, work):
@@ -206,6 +216,16 @@ class _Maker:
                         self._load(index, layer.inputs[i], area, max(low, loaded[i]), high)
                         loaded[i] = max(loaded[i], high)
                 self._tile(index, areas, groups, rows, columns, (low, high))
+
+    def _load_table(self, index: int) -> None:
+        layer, place = self.lowered.layers[index], self.plan.work[index].table[0]
+        assert layer.table is not None
+        weights = layer.table.weights
+        fields = dict.fromkeys((name for name, _ in COMPUTE), 0)
+        fields |= {"flags": LOAD | SERIAL | weights.words << 8, "out_base": place}
+        command = Command(index, fields, layer.groups[0].bias, layer.groups[0].multiplier, weights)
+        self._writes(command, place + np.arange(weights.words * self.shape.pe))
+        self.commands.append(command)
 
     def _area(self, index: int, which: int, turn: int, first: int, planes: int) -> _Area:
         layer, work = self.lowered.layers[index], self.plan.work[index]
@@ -240,6 +260,11 @@ class _Maker:
                 area = areas[part.source]
                 fields = self._fields(layer, part, area, rows, columns)
                 words = area.words(part.first - area.first, part.planes, *needed)
+                if layer.table is not None:
+                    fields |= layer.table.fields | {"factor": work.table[0]}
+                    fields["flags"] |= SERIAL
+                    table = work.table[0] + np.arange(layer.table.weights.words * self.shape.pe)
+                    words = np.concatenate([words, table])
                 self._command(index, fields, group, number, words, place, rows, columns)
             if layer.tail is None:
                 self._store(index, group.first, place, rows, columns)
@@ -308,11 +333,11 @@ class _Maker:
         columns: tuple[int, int],
     ) -> None:
         last = number == len(group.parts) - 1
-        words = len(group.parts[number].weights) // self.shape.word_bytes
-        fields["flags"] |= CLEAR * (number == 0) | DRAIN * last | words << 8
+        weights = group.parts[number].weights
+        fields["flags"] |= CLEAR * (number == 0) | DRAIN * last | PACKED * weights.packed | weights.words << 8
         fields |= {"out_base": place.base, "out_pitch": place.pitch, "out_plane": place.plane}
         fields["out_words"] = place.planes
-        command = Command(index, fields, group.bias, group.multiplier, group.parts[number].weights)
+        command = Command(index, fields, group.bias, group.multiplier, weights)
         self._reads(command, read)
         if last:
             self._writes(command, place.words(rows, columns))
@@ -533,7 +558,7 @@ def _tiles(layer: EngineLayer, work: Work) -> Iterator[tuple[tuple[int, int], tu
 
 def _blocks(layer: EngineLayer, work: Work) -> Iterator[tuple[int, int, tuple[Group, ...]]]:
     """First input plane, planes, and the output groups that need no others."""
-    if any(part.kind == MATRIX for group in layer.groups for part in group.parts):
+    if layer.whole:
         yield 0, layer.inputs[0].planes, layer.groups
         return
     for first in range(0, len(layer.groups), work.planes):

@@ -44,6 +44,7 @@ class EngineShape:
         assert 2 * self.requant <= self.simd, self
         assert 2 * self.axi <= self.simd, self
         assert self.simd % self.axi == 0, self
+        assert self.word_bytes % (8 * self.axi) == 0, self
         assert self.positions >= 1, self
         assert self.scratchpad >= 2, self
 
@@ -51,6 +52,11 @@ class EngineShape:
     def word_bytes(self) -> int:
         """Bytes of a word of the weight stream: weights of one step."""
         return self.pe * self.simd
+
+    @property
+    def mask_beats(self) -> int:
+        """Beats of a packed word that say which of its weights are not zero."""
+        return self.word_bytes // (8 * self.axi)
 
     @property
     def header_words(self) -> int:

@@ -125,7 +125,7 @@ class EngineRtl:
             [
                 str((self.model / "harness").resolve()),
                 *(str(path.resolve()) for path in (stream, transfers, data)),
-                *map(str, (self.shape.word_bytes, len(program.transfers), len(program.commands))),
+                *map(str, (len(program.transfers), len(program.commands))),
                 *map(str, (latency, stalls, seed)),
                 str(times.resolve()),
             ],

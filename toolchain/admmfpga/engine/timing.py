@@ -11,8 +11,10 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from admmfpga.blocks.base import clog2
-from admmfpga.engine.program import DRAIN, STORE, TRANSFER_BYTES
+from admmfpga.engine.program import CLEAR, DRAIN, LOAD, SERIAL, STORE, TRANSFER_BYTES
 from admmfpga.engine.schedule import Command, Program, Transfer
 from admmfpga.engine.shape import LEAST_STEP, STREAM_FIFO, EngineShape
 
@@ -49,9 +51,8 @@ def time_program(program: Program, latency: int = DEFAULT_LATENCY) -> EngineTimi
 class _Stream:
     """When each word of the weight stream is there."""
 
-    def __init__(self, shape: EngineShape, words: int, latency: int) -> None:
-        self.beats = shape.word_bytes // shape.axi
-        self.left = words * self.beats  # beats that were not asked for
+    def __init__(self, shape: EngineShape, beats: int, latency: int) -> None:
+        self.left = beats  # that were not asked for
         self.latency = latency
         self.asked = 0
         self.ask_time = 0
@@ -61,29 +62,35 @@ class _Stream:
         # The same for reads from the FIFO, as far as requests still depend on them.
         self.reads: deque[tuple[int, int, int]] = deque()
         self.next_beat = 0
-        self.last_read = -1
+        self.placed = -1
 
-    def word(self, taken: int) -> int:
-        """Cycle from which the next word is there.
+    def word(self, taken: int, beats: int) -> int:
+        """Cycle from which the next word is there, if nothing has to be waited for behind its last beat.
 
         Args:
             taken: cycle in which the word before it was taken; -1 for the first.
+            beats: of the word.
         """
-        end = self.next_beat + self.beats
-        self.last_read = max(self.last_read, taken - 1)
+        end, free = self.next_beat + beats, taken
         while self.next_beat < end:
             while not self.bursts or self.bursts[0][0] + self.bursts[0][1] <= self.next_beat:
                 if self.bursts:
                     self.bursts.popleft()
                 else:
                     self._ask()
-            first, beats, arrival = self.bursts[0]
-            count = min(end, first + beats) - self.next_beat
-            at = max(self.last_read + 1, arrival + self.next_beat - first + 1)
-            self.reads.append((self.next_beat, count, at))
-            self.last_read = at + count - 1
+            first, count, arrival = self.bursts[0]
+            count = min(end, first + count) - self.next_beat
+            # A beat is read when it is in the FIFO and the one before leaves the output, and placed a cycle later, the
+            # word's first one not before the word before is taken.
+            read = max(self.placed, arrival + self.next_beat - first + 1)
+            placed = max(read + 1, free)
+            self.reads.append((self.next_beat, 1, read))
+            if count > 1:
+                self.reads.append((self.next_beat + 1, count - 1, placed))
+            self.placed = placed + count - 1
             self.next_beat += count
-        return self.last_read + 2
+            free = -1
+        return self.placed + 1
 
     def _ask(self) -> None:
         beats = min(self.left, BURST)
@@ -110,8 +117,8 @@ class _Clock:
     def __init__(self, program: Program, latency: int) -> None:
         assert latency >= 1, latency
         self.program, self.shape, self.latency = program, program.shape, latency
-        words = program.stream_bytes // self.shape.word_bytes
-        self.stream = _Stream(self.shape, words, latency)
+        self.word_beats = self.shape.word_bytes // self.shape.axi
+        self.stream = _Stream(self.shape, program.stream_beats, latency)
         # From which cycle on a count can be seen, by the count.
         self.transfers_seen = [1]
         self.commands_seen = [1]
@@ -141,9 +148,15 @@ class _Clock:
         cycles = max(self.commands_seen[-1], self.transfers_seen[-1]) + 1
         return EngineTiming(cycles, self.busy, self.latency, tuple(ends))
 
-    def _take(self, earliest: int) -> int:
-        """Cycle in which a word is taken."""
-        self.taken = max(self.stream.word(self.taken), earliest)
+    def _take(self, earliest: int, values: int | None = None) -> int:
+        """Cycle in which a word is taken.
+
+        Args:
+            values: value beats of a packed word.
+        """
+        beats = self.word_beats if values is None else self.shape.mask_beats + values
+        # That a mask is empty is seen a cycle after it is complete.
+        self.taken = max(self.stream.word(self.taken, beats) + (values == 0), earliest)
         return self.taken
 
     def _command(self, command: Command) -> None:
@@ -152,28 +165,38 @@ class _Clock:
             self._take(self.header_free)
         positions = fields["rows"] * fields["columns"]
         steps = fields["planes"] * fields["kernel_rows"] * fields["kernel_columns"]
-        words = fields["flags"] >> 8
+        weights = command.weights
+        words = weights.words
+        values = [None] * words if weights.values is None else weights.values.tolist()
+        serial = bool(fields["flags"] & SERIAL)
         begins = max(
             self.taken + 1,
             self.idle,
             self.bank_free[self.bank],
             self.transfers_seen[fields["wait_transfers"]],
             self.commands_seen[fields["wait_commands"]],
+            self.drain_idle if serial else 0,
         )
+        if serial:
+            self._serial(begins, command)
+            return
         if words:
-            begins = self._take(begins)
+            begins = self._take(begins, values[0])
         per_word = steps if not words else (1 if words == steps else shape.pe)
         length = max(positions, LEAST_STEP)
-        end, step = begins, 0
-        for _ in range(max(words, 1)):
+        end, step, last = begins, 0, -1
+        for word in range(max(words, 1)):
             count = min(per_word, steps - step)
-            end += count * length
+            if skipped(command, word):
+                end += LEAST_STEP
+            else:
+                end += count * length
+                last = end - length + positions
             step += count
             if step < steps:
-                end = self._take(end)
-        self.busy += steps * positions
+                end = self._take(end, values[word + 1])
+        self.busy += visited_steps(command) * positions
         self.header_free = max(begins, self.taken) + 1
-        last = end - length + positions
         levels = clog2(shape.simd)
         flushed = max(end + 1, last + 5 + levels + 3) + 3
         hand_over = max(flushed, self.drain_idle)
@@ -185,6 +208,23 @@ class _Clock:
         self.drain_idle = written + 1
         self.bank_free[self.bank] = written + 2
         self.bank = 1 - self.bank
+        self.commands_seen.append(written + 2)
+
+    def _serial(self, begins: int, command: Command) -> None:
+        """Words of the stream into the scratchpad, or a normalization."""
+        fields, shape = command.fields, self.shape
+        if fields["flags"] & 3 == LOAD:
+            begins = self._take(begins)
+            written = _next(begins + 2, odd=True) + 2 * (shape.pe - 1)
+            for _ in range(1, command.weights.words):
+                self._take(written + 1)
+                written = _next(self.taken + 1, odd=True) + 2 * (shape.pe - 1)
+        else:
+            elements = fields["planes"] * shape.simd + fields["kernel_columns"]
+            last = begins + 2 + 2 * (fields["rows"] * fields["columns"] * elements - 1)
+            written = _next(last + 16, odd=True)
+        self.header_free = max(begins, self.taken) + 1
+        self.idle = written + 2
         self.commands_seen.append(written + 2)
 
     def _transfer(self, transfer: Transfer) -> None:
@@ -202,6 +242,23 @@ class _Clock:
             first = _next(runs + 1, odd=False) + 3
             return first + beats - 1 + self.latency + 1
         return _next(runs + 2 + self.latency + beats, odd=False)
+
+
+def skipped(command: Command, word: int) -> bool:
+    """Whether the step of a packed word has nothing to multiply; the one that clears the accumulators visits them."""
+    values = command.weights.values
+    return values is not None and values[word] == 0 and not (word == 0 and command.fields["flags"] & CLEAR)
+
+
+def visited_steps(command: Command) -> int:
+    """Steps of a command in which the array goes over the tile's positions."""
+    fields, values = command.fields, command.weights.values
+    if fields["flags"] & SERIAL:
+        return 0
+    steps = fields["planes"] * fields["kernel_rows"] * fields["kernel_columns"]
+    if values is None:
+        return steps
+    return int(np.count_nonzero(values)) + int(values[0] == 0 and not skipped(command, 0))
 
 
 def _next(cycle: int, *, odd: bool) -> int:

@@ -91,7 +91,7 @@ def map_network(
     interval = max(choice.interval, target_interval or 0)
     layers = mixtures(layers, interval)
     for name, by in found.items():
-        by |= {kind: [one for one in layers[name] if one.folding.kind == kind] or by[kind] for kind in by if kind}
+        by |= {kind: list(mixtures({name: options}, interval)[name]) for kind, options in by.items()}
     choices = {
         node.name: weigh(network, node, found[node.name], choice.candidates[node.name], interval, usable(available))
         for node in hardware_nodes(network)

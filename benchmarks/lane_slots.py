@@ -33,7 +33,9 @@ from admmfpga.tools.verilated import Verilated  # noqa: E402
 from made import NetworkMaker, random_frames  # noqa: E402  (the tests' folder is not a package)
 
 DENSITIES = (0.03, 0.05, 0.1, 0.2, 0.3)
-LAYOUTS = tuple(LaneLayout(groups, lanes, 1) for groups, lanes in ((1, 2), (1, 4), (1, 8), (2, 4), (1, 16), (4, 4)))
+LAYOUTS = tuple(
+    LaneLayout(groups, lanes, 1, skips=True) for groups, lanes in ((1, 2), (1, 4), (1, 8), (2, 4), (1, 16), (4, 4))
+)
 
 
 def share(matrix: IntArray, layout: LaneLayout) -> float:

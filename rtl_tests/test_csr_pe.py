@@ -32,6 +32,17 @@ CORNERS = [
     (12, 18, 0.1, 2, IntType(8, True), 8, True, True, LaneLayout(groups=3, lanes=2, height=2, index_format="bitmap")),
     (6, 1, 0.5, 2, IntType(2, False), 2, False, False, LaneLayout(index_format="bitmap")),
     (2, 17, 0.5, 4, IntType(16, True), 8, True, False, LaneLayout(lanes=5)),
+    # Lanes that leave row blocks out; one that leaves out all of them, and one lane alone.
+    (40, 16, 0.05, 3, IntType(4, False), 4, True, False, LaneLayout(lanes=4, skips=True)),
+    (12, 3, 0.0, 2, IntType(8, False), 4, True, False, LaneLayout(groups=2, lanes=3, skips=True)),
+    (30, 9, 0.1, 3, IntType(8, True), 8, True, True, LaneLayout(skips=True)),
+    (24, 30, 0.1, 2, IntType(8, True), 8, True, False, LaneLayout(groups=3, lanes=6, in_lanes=3, skips=True)),
+    (24, 20, 0.1, 2, IntType(8, False), 4, False, False, LaneLayout(groups=2, lanes=4, height=2, skips=True)),
+    (
+        *(12, 70, 0.1, 2, IntType(8, False), 4, True, False),
+        LaneLayout(lanes=4, index_format="relative", index_bits=2, skips=True),
+    ),
+    (200, 4, 0.5, 1, IntType(4, False), 3, True, False, LaneLayout(groups=2, lanes=2, skips=True)),  # sums in block RAM
 ]
 
 
@@ -55,6 +66,7 @@ def _random(rng):
         height=rng.choice([1, 1, 2]),
         index_format=kind,
         index_bits=rng.randint(1, 5) if kind == "relative" else 0,
+        skips=kind != "bitmap" and rng.random() < 0.5,
     )
     rows = layout.groups * layout.height * rng.randint(1, 6)
     columns = in_lanes * rng.randint(1, 14)

@@ -12,6 +12,7 @@ from admmfpga.mapping import Design, Folding, build_design
 from admmfpga.mapping.candidates import (
     finer_foldings,
     foldings,
+    layer_layouts,
     layout_candidates,
     mixed,
     narrowed,
@@ -19,7 +20,7 @@ from admmfpga.mapping.candidates import (
 )
 from admmfpga.mapping.part import may_threshold
 from admmfpga.mapping.support import hardware_nodes
-from admmfpga.mapping.units import is_binary, is_tiny, layouts, other_indices
+from admmfpga.mapping.units import is_binary, is_tiny, other_indices
 from admmfpga.network import (
     BIPOLAR,
     Add,
@@ -436,7 +437,7 @@ def random_sparse_design(rng: np.random.Generator) -> Design:
     chosen = random_foldings(network, rng)
     for node in hardware_nodes(network):
         if isinstance(node, Conv | Dense) and rng.integers(4):
-            lean = list(layouts(node.matrix))
+            lean = list(layer_layouts(network, node))
             layout = lean[rng.integers(len(lean))]
             others = [layout, *other_indices(layout, node.matrix)]
             options = layout_candidates(network, node, others[rng.integers(len(others))])

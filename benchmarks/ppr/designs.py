@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from admmfpga.blocks import Resources
 from admmfpga.errors import UserError
 from admmfpga.mapping.folding import Candidate, Folding, exceeded
-from admmfpga.mapping.units import layouts, least_steps, other_indices
+from admmfpga.mapping.units import least_steps, other_indices
 from admmfpga.network import Conv, Dense, Network
 from admmfpga.packing import LaneLayout
 
@@ -76,7 +76,9 @@ def decoding(network: Network, limit: Resources, height: int, formats: Collectio
     output = network.output_of(node)
     vectors = output.elements // output.channels
     best: dict[str, Best] = {}
-    spread = [layout for layout in layouts(node.matrix) if layout.height == height and _may_fit(layout, limit)]
+    spread = [
+        layout for layout in forms.layer_layouts(network, node) if layout.height == height and _may_fit(layout, limit)
+    ]
     for layout in sorted(spread, key=lambda one: least_steps(node.matrix, one)):
         others = [one for one in other_indices(layout, node.matrix) if one.index_format in formats and height == 1]
         least = vectors * least_steps(node.matrix, layout)

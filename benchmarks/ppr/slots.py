@@ -36,7 +36,7 @@ FULL = 0.9
 def share(network: Network, node: Conv | Dense, candidate: Candidate) -> float:
     """Weights over multiplier slots of a frame."""
     pe = next(part.block for part in parts(network, node, candidate.folding) if isinstance(part.block, CsrPE))
-    return float(np.count_nonzero(node.matrix) * pe.vectors / (pe.multipliers * pe.cycles))
+    return float(np.count_nonzero(node.matrix) * pe.vectors * pe.batch / (pe.multipliers * pe.cycles))
 
 
 def price(resources: Resources, limit: Resources) -> float:

@@ -142,11 +142,25 @@ struct Products<P, 1> {
   }
 };
 
+// Whether a lane's sum is part of a row block's.
+template <class P, bool SKIPS>
+struct Takes {
+  static bool part(int, int) { return true; }
+};
+template <class P>
+struct Takes<P, true> {
+  static bool part(int row_block, int lane) {
+#pragma HLS INLINE
+    return ((P::takes(row_block, lane / 64) >> (lane % 64)) & 1ULL) != 0;
+  }
+};
+
 }  // namespace csr
 
-// P: GROUPS, LANES, IN_LANES, HEIGHT, LOAD_BEATS, STEPS, ROW_BLOCKS, SLOTS, PARTIAL_DEPTH, INDEX_FORMAT, INDEX_BITS,
-// IN_BITS, IN_SIGNED, WEIGHT_BITS, ACC_BITS, USE_DSP, PACK, SPACING, VECTORS, weights(step, chunk), emits(step, chunk),
-// writes(beat, chunk), and indices(step, chunk) or bitmaps(row block, chunk).
+// P: GROUPS, LANES, IN_LANES, HEIGHT, LOAD_BEATS, STEPS, ROW_BLOCKS, SLOTS, PARTIAL_DEPTH, SKIPS, INDEX_FORMAT,
+// INDEX_BITS, IN_BITS, IN_SIGNED, WEIGHT_BITS, ACC_BITS, USE_DSP, PACK, SPACING, VECTORS, weights(step, chunk),
+// emits(step, chunk), writes(beat, chunk), indices(step, chunk) or bitmaps(row block, chunk), and with SKIPS
+// takes(row block, chunk).
 template <class P>
 void csr_pe(hls::stream<ap_uint<P::IN_LANES * P::IN_BITS> >& in,
             hls::stream<ap_uint<P::GROUPS * P::HEIGHT * P::ACC_BITS> >& out) {
@@ -178,16 +192,19 @@ void csr_pe(hls::stream<ap_uint<P::IN_LANES * P::IN_BITS> >& in,
 #pragma HLS ARRAY_PARTITION variable=begins complete dim=1
   int finished[LANES];
 #pragma HLS ARRAY_PARTITION variable=finished complete dim=1
+  int emitted[LANES];
+#pragma HLS ARRAY_PARTITION variable=emitted complete dim=1
   csr::Decoder<P, P::INDEX_FORMAT> decoder;
-  int emitted = 0;
   for (int lane = 0; lane < LANES; ++lane) {
     begins[lane] = true;
     finished[lane] = 0;
+    emitted[lane] = 0;
   }
 
   // Round v loads vector v and works on vector v - 1.
   for (int round = 0; round <= P::VECTORS; ++round) {
     decoder.begin();
+    int row_block = 0;
     for (int step = 0; step < LONGER; ++step) {
 #pragma HLS PIPELINE II=1
       if (round < P::VECTORS && step < P::LOAD_BEATS) {
@@ -246,17 +263,17 @@ void csr_pe(hls::stream<ap_uint<P::IN_LANES * P::IN_BITS> >& in,
         if (P::emits(step, 0) != 0) {
           Accumulator total[P::GROUPS * P::HEIGHT];
 #pragma HLS ARRAY_PARTITION variable=total complete dim=1
-          for (int group = 0; group < P::GROUPS; ++group) {
-            for (int row = 0; row < P::HEIGHT; ++row) {
-              Accumulator all = 0;
-              for (int lane = 0; lane < P::LANES; ++lane) {
-                all += waiting[group * P::LANES + lane][row][emitted];
+          for (int sum = 0; sum < P::GROUPS * P::HEIGHT; ++sum) total[sum] = 0;
+          for (int lane = 0; lane < LANES; ++lane) {
+            if (csr::Takes<P, P::SKIPS != 0>::part(row_block, lane)) {
+              for (int row = 0; row < P::HEIGHT; ++row) {
+                total[lane / P::LANES * P::HEIGHT + row] += waiting[lane][row][emitted[lane]];
               }
-              total[group * P::HEIGHT + row] = all;
+              emitted[lane] = emitted[lane] == DEPTH - 1 ? 0 : emitted[lane] + 1;
             }
           }
           out.write(lanes::pack<P::GROUPS * P::HEIGHT, P::ACC_BITS>(total));
-          emitted = emitted == DEPTH - 1 ? 0 : emitted + 1;
+          ++row_block;
         }
       }
     }

@@ -3,7 +3,8 @@
 // Columns are dealt out to LANES lanes, each of which keeps its own activations in a memory with two banks: a vector
 // arrives (LOAD_BEATS beats) while the one before is worked on (STEPS steps). In every step each lane takes an entry of
 // its program, decodes the index to one of its activations, and accumulates HEIGHT rows; what it has at the end of a row
-// block waits in a small memory for the other lanes, and is added up in the step that the compiler chose.
+// block waits in a small memory for the other lanes, and is added up in the step that the compiler chose. With SKIPS a
+// lane leaves out row blocks in which it has nothing, and its sums are taken for those only that TAKES names.
 // GROUPS such groups work on GROUPS row blocks at a time.
 //
 // Pipeline behind the issue: program, address, activation, product, accumulator; then, unless PARTIAL_DEPTH is 0, write
@@ -24,6 +25,8 @@ module csr_pe #(
     // Activations that a lane keeps of a vector, sums that wait.
     parameter int SLOTS = 1,
     parameter int PARTIAL_DEPTH = 0,
+    // 1: lanes leave out row blocks; not with INDEX_FORMAT 2.
+    parameter int SKIPS = 0,
     // 0: an entry's slot, 1: slots left out since the entry before, 2: a bit for every slot.
     parameter int INDEX_FORMAT = 0,
     parameter int INDEX_BITS = 1,
@@ -49,13 +52,14 @@ module csr_pe #(
     parameter int OUT_BLOCK_RAM = 0,
     // Words for $readmemh. Of a step: weights (lane (group*LANES + lane)*HEIGHT + row, PACK rows in borrow form, see
     // `packed_multiplier`); entries {index, ends a row block} (lane group*LANES + lane); whether it emits. Of a row
-    // block: bits (lane (group*LANES + lane)*SLOTS + slot). Of a beat: destinations {slot, lane, is kept} (lane
-    // group*IN_LANES + position).
+    // block: bits (lane (group*LANES + lane)*SLOTS + slot), and with SKIPS which lanes take part. Of a beat:
+    // destinations {slot, lane, is kept} (lane group*IN_LANES + position).
     parameter WEIGHTS = "",
     parameter INDICES = "",
     parameter BITMAPS = "",
     parameter EMITS = "",
-    parameter WRITES = ""
+    parameter WRITES = "",
+    parameter TAKES = ""
 ) (
     input  wire                              clk,
     input  wire                              rst,
@@ -79,8 +83,11 @@ module csr_pe #(
   if (PARTIAL_DEPTH != 0 && (PARTIAL_DEPTH & (PARTIAL_DEPTH - 1)) != 0) begin : g_illegal_depth
     $fatal(1, "csr_pe: PARTIAL_DEPTH must be 0 or a power of two");
   end
-  if (PARTIAL_DEPTH == 0 && GROUPS * LANES != 1) begin : g_illegal_skew
-    $fatal(1, "csr_pe: several lanes need somewhere to wait for each other");
+  if (PARTIAL_DEPTH == 0 && (GROUPS * LANES != 1 || SKIPS != 0)) begin : g_illegal_skew
+    $fatal(1, "csr_pe: several lanes, or one that leaves row blocks out, need somewhere for sums to wait");
+  end
+  if (SKIPS != 0 && INDEX_FORMAT == 2) begin : g_illegal_skips
+    $fatal(1, "csr_pe: bitmaps have a word for every row block");
   end
 
   if (PACK < 1 || HEIGHT % PACK != 0 || (PACK > 1 && USE_DSP == 0)) begin : g_illegal_packing
@@ -288,16 +295,44 @@ module csr_pe #(
   wire [ALL_LANES*SUM_WIDTH-1:0] partials;
   wire [GROUPS*SUM_WIDTH-1:0] sums;
 
-  // The row block that is added up next.
-  logic [POINTER_BITS-1:0] emitted;
+  // Which lanes take part in the row block that is added up next: read one row block ahead.
+  wire [ALL_LANES-1:0] takes;
+  if (SKIPS != 0) begin : g_takes
+    localparam int BLOCK_BITS = ROW_BLOCKS > 1 ? $clog2(ROW_BLOCKS) : 1;
+    logic [BLOCK_BITS-1:0] row_block;
+    wire last_block = row_block == BLOCK_BITS'(ROW_BLOCKS - 1);
+    wire [BLOCK_BITS-1:0] next_block =
+        rst || emit[SUMMED+1] && last_block ? '0 : row_block + BLOCK_BITS'(emit[SUMMED+1]);
+    always_ff @(posedge clk) row_block <= next_block;
+    rom #(
+        .WIDTH(ALL_LANES),
+        .DEPTH(ROW_BLOCKS),
+        .BLOCK_RAM(0),
+        .CONTENTS(TAKES)
+    ) takes_i (
+        .clk(clk),
+        .read(1'b1),
+        .address(next_block),
+        .data(takes)
+    );
+  end else begin : g_all
+    assign takes = '1;
+    wire unused_takes = ^takes;
+  end
+
+  // Where each lane's next sum waits: lanes that all take part have it in the same place.
+  localparam int POINTERS = SKIPS != 0 ? ALL_LANES : 1;
+  logic [POINTERS*POINTER_BITS-1:0] emitted;
   if (PARTIAL_DEPTH > 1) begin : g_emitted
-    always_ff @(posedge clk) begin
-      if (emit[SUMMED+1]) emitted <= emitted + 1'b1;
-      if (rst) emitted <= '0;
+    for (genvar i = 0; i < POINTERS; i++) begin : g_pointer
+      always_ff @(posedge clk) begin
+        if (emit[SUMMED+1] && takes[i]) emitted[i*POINTER_BITS+:POINTER_BITS] <= emitted[i*POINTER_BITS+:POINTER_BITS] + 1'b1;
+        if (rst) emitted[i*POINTER_BITS+:POINTER_BITS] <= '0;
+      end
     end
   end else begin : g_one
     assign emitted = '0;
-    wire unused_emitted = emitted;
+    wire unused_emitted = ^emitted;
   end
 
   for (genvar lane = 0; lane < ALL_LANES; lane++) begin : g_lane
@@ -400,6 +435,14 @@ module csr_pe #(
         if (done) pointer <= PARTIAL_DEPTH > 1 ? pointer + 1'b1 : '0;
         if (rst) pointer <= '0;
       end
+      wire [SUM_WIDTH-1:0] waiting;
+      if (SKIPS != 0) begin : g_taken
+        logic taken;
+        always_ff @(posedge clk) if (emit[SUMMED+1]) taken <= takes[lane];
+        assign partials[lane*SUM_WIDTH+:SUM_WIDTH] = taken ? waiting : '0;
+      end else begin : g_always
+        assign partials[lane*SUM_WIDTH+:SUM_WIDTH] = waiting;
+      end
       ram #(
           .WIDTH(SUM_WIDTH),
           .DEPTH(PARTIAL_DEPTH),
@@ -410,8 +453,8 @@ module csr_pe #(
           .write_address(pointer),
           .write_data(accumulators),
           .read(emit[SUMMED+1]),
-          .read_address(emitted),
-          .read_data(partials[lane*SUM_WIDTH+:SUM_WIDTH])
+          .read_address(emitted[(lane%POINTERS)*POINTER_BITS+:POINTER_BITS]),
+          .read_data(waiting)
       );
     end
   end

@@ -219,6 +219,10 @@ def _csr_pe(rng: np.random.Generator) -> Iterator[Made]:
         (7, 40, 0.2, 8, 4, LaneLayout(lanes=2, in_lanes=2, index_format="bitmap")),
         (8, 150, 0.1, 16, 8, LaneLayout(groups=2, height=4, index_format="bitmap")),
         (6, 1, 0.5, 2, 2, LaneLayout(lanes=2, index_format="bitmap")),
+        (30, 9, 0.1, 8, 8, LaneLayout(skips=True)),
+        (40, 16, 0.05, 4, 4, LaneLayout(groups=2, lanes=4, in_lanes=2, skips=True)),
+        (12, 140, 0.02, 8, 4, LaneLayout(lanes=70, skips=True)),
+        (12, 70, 0.1, 4, 4, LaneLayout(lanes=2, height=2, index_format="relative", index_bits=2, skips=True)),
     ]
     packed = [
         (8, 20, 0.4, 8, 8, LaneLayout(lanes=2, height=2), False, 2),

@@ -84,6 +84,20 @@ def test_break_even_parts_the_densities_that_are_decoded_from_those_that_are_not
     assert mapped(min(0.74, even * 1.5)).foldings[name].kind == "dense"
 
 
+@pytest.mark.parametrize(("density", "interval"), [(0.26, 5000), (0.2, 5000), (0.2, 7000)])
+def test_lanes_are_full_where_rows_have_as_many_weights_as_there_are_lanes(density, interval):
+    """A first layer as pruning leaves it: 25 columns, rows of a few weights, hundreds of vectors."""
+    rng = np.random.default_rng(3)
+    made = NetworkMaker((28, 28, 1), IntType(8, False), rng).conv(20, (5, 5)).done()
+    first = made.nodes[0]
+    mask = rng.random(first.weights.shape) < density
+    made.nodes[0] = replace(first, weights=np.where(mask, np.where(first.weights == 0, 1, first.weights), 0))
+    design = map_network(made, BOARD, board="made", target_interval=interval, kinds=("csr",), explain=False)
+    (block,) = (stage.block for stage in design.stages if isinstance(stage.block, MatrixUnit))
+    assert block.cycles <= interval
+    assert np.count_nonzero(mask) * block.vectors * block.batch / (block.multipliers * block.cycles) >= 0.9
+
+
 def test_what_counts_as_sparse():
     assert is_sparse(np.array([[1, 0, 2, 3]]))
     assert not is_sparse(np.array([[1, 1, 2, 3]]))

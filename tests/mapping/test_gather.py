@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from admmfpga.blocks.window import gather_lanes
 from admmfpga.mapping.folding import divisors
-from admmfpga.mapping.gather import PADDING, KeptColumns
+from admmfpga.mapping.gather import PADDING, KeptColumns, all_columns, balanced
 from admmfpga.network import IntArray
+from admmfpga.packing import LaneLayout
 
 
 @st.composite
@@ -65,6 +66,38 @@ def test_compact_matrix_gives_the_same_products(mask: np.ndarray, data: st.DataO
     x = rng.integers(0, 99, mask.size)
     # Padding lanes carry something; its weight is zero.
     np.testing.assert_array_equal(gather.compact(matrix) @ x[gather.columns], matrix @ x)
+
+
+@given(masks(), st.integers(1, 6), st.integers(1, 3))
+def test_balanced_beats_bring_the_same_columns(mask: np.ndarray, in_lanes: int, groups: int) -> None:
+    rng = np.random.default_rng(1)
+    kept, channels = KeptColumns(mask), mask.shape[1]
+    layout = LaneLayout(groups=groups, lanes=2 * in_lanes, in_lanes=in_lanes, batch=groups)
+    if kept.beats(channels, in_lanes) is None:
+        return
+    matrix: IntArray = rng.integers(-1, 2, (5, mask.size)) * mask.ravel()
+    gather = balanced(kept.gather(channels, in_lanes), matrix, layout)
+    x = rng.integers(0, 99, mask.size)
+    np.testing.assert_array_equal(gather.compact(matrix) @ x[gather.columns], matrix @ x)
+    found = gather.columns[gather.columns != PADDING]
+    np.testing.assert_array_equal(np.sort(found), np.flatnonzero(mask.ravel()))
+    brought = np.array([tap for taps in gather.lists for tap in taps])
+    real = gather.columns != PADDING
+    np.testing.assert_array_equal(brought[real], gather.columns[real])
+
+
+@pytest.mark.parametrize(("taps", "in_lanes", "groups"), [(25, 5, 1), (25, 6, 3), (24, 4, 2), (9, 3, 1)])
+def test_positions_of_a_beat_get_equal_loads(taps: int, in_lanes: int, groups: int) -> None:
+    """Loads that follow each other as badly as can be: the first position has the heaviest columns."""
+    rows = 12 * groups
+    layout = LaneLayout(groups=groups, lanes=in_lanes, in_lanes=in_lanes)
+    matrix = np.zeros((rows, taps), dtype=np.int64)
+    for column in range(taps):
+        matrix[: groups * (12 if column % in_lanes == 0 else 2), column] = 1
+    gather = balanced(all_columns(taps, 1).gather(1, in_lanes), matrix, layout)
+    loads = gather.compact(matrix).reshape(-1, groups, len(gather.columns) // in_lanes, in_lanes).sum(axis=(0, 2))
+    assert loads.max() - loads.min() <= 12
+    assert loads.max() <= loads.mean() + 10
 
 
 @pytest.mark.parametrize("groups", [2, 5, 8])

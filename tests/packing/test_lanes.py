@@ -1,5 +1,7 @@
 """Lane programs: they multiply with the matrix they were made of, and lose no step that could be avoided."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -9,6 +11,7 @@ from admmfpga.packing.lanes import (
     LaneLayout,
     LaneSchedule,
     ProgramError,
+    batched,
     decode,
     lane_program,
     lane_schedule,
@@ -28,6 +31,7 @@ def problems(draw):
         height=draw(st.sampled_from([1, 2, 4])),
         index_format=index_format,
         index_bits=draw(st.integers(1, 4)) if index_format == "relative" else 0,
+        skips=index_format != "bitmap" and draw(st.booleans()),
     )
     rows = layout.groups * layout.height * draw(st.integers(1, 5))
     columns = in_lanes * draw(st.integers(1, 12))
@@ -73,7 +77,8 @@ def check_sums_wait(program):
     """Step by step, over three vectors: no sum is overwritten before it has been emitted, none is emitted too early."""
     lanes = program.layout.groups * program.layout.lanes
     last = program.last.reshape(program.steps, lanes)
-    finished, emitted = np.zeros(lanes, dtype=int), 0
+    takes = program.takes.reshape(-1, lanes)
+    finished, emitted, blocks = np.zeros(lanes, dtype=int), np.zeros(lanes, dtype=int), 0
     for _ in range(3):
         for step in range(program.steps):
             finished += last[step]
@@ -81,14 +86,39 @@ def check_sums_wait(program):
             if program.partial_depth == 0:
                 assert (step in program.emits) == last[step].any(), "a sum leaves in the very step that ends it"
             if step in program.emits:
-                assert finished.min() > emitted
-                emitted += 1
+                mine = takes[blocks % len(takes)]
+                assert (finished > emitted)[mine].all()
+                emitted += mine
+                blocks += 1
         assert (finished == emitted).all()
 
 
 @given(problems())
 def test_sums_wait_in_the_memory_that_was_asked_for(problem):
     check_sums_wait(lane_program(*problem))
+
+
+@given(problems())
+def test_no_step_is_spent_on_row_blocks_without_weights(problem):
+    """A lane that leaves them out has an entry for each weight (of a block of rows), and its dummies."""
+    matrix, layout = problem[0], replace(problem[1], skips=True, index_format="csr", index_bits=0)
+    program = lane_program(matrix, layout)
+    blocks = matrix.reshape(-1, layout.height, matrix.shape[1]).any(axis=1)
+    assert program.weights.any(axis=-1).sum() == blocks.sum()
+    assert (program.last.sum(axis=0) == program.takes.sum(axis=0)).all()
+    for group in range(layout.groups):
+        loads = blocks[group :: layout.groups].sum(axis=0)
+        for lane in range(layout.lanes):
+            ends = np.flatnonzero(program.last[:, group, lane])
+            assert loads[program.lane_of[group] == lane].sum() == (ends[-1] + 1 if len(ends) else 0)
+
+
+@given(problems(), st.integers(1, 4))
+def test_several_vectors_at_a_time(problem, count):
+    matrix = problem[0]
+    vectors = np.random.default_rng(0).integers(0, 9, (count, matrix.shape[1]))
+    found = batched(matrix, count) @ vectors.ravel()
+    np.testing.assert_array_equal(found.reshape(count, -1), vectors @ matrix.T)
 
 
 def schedule_of(program):
@@ -100,7 +130,7 @@ def schedule_of(program):
 def test_programs_within_another_schedule(problem, slack, seed, density):
     """Another matrix has a program with the very same schedule, or is refused; the first one, and every one whose
     weights are where the first one has some, is never refused."""
-    matrix, layout = problem
+    matrix, layout = problem[0], replace(problem[1], skips=False)
     within = with_slack(lane_schedule(matrix, layout), layout, slack)
     lane_of = lane_program(matrix, layout).lane_of
     rng = np.random.default_rng(seed)
@@ -144,8 +174,8 @@ def _exactly(count, rng):
 
 @given(problems())
 def test_no_step_that_could_be_avoided(problem):
-    """A lane's steps: its entries, the dummies of long gaps, one where a row block is empty; then at most the order of
-    emissions adds to the busiest lane's."""
+    """A lane's steps: its entries, the dummies of long gaps, one where a row block is empty and cannot be left out;
+    then at most the order of emissions adds to the busiest lane's."""
     matrix, layout = problem
     program = lane_program(matrix, layout)
     blocks = len(program.emits)
@@ -158,7 +188,7 @@ def test_no_step_that_could_be_avoided(problem):
                 slots = np.sort(program.slot_of[group, grouped[block, group] & (program.lane_of[group] == lane)])
                 gaps = np.diff(slots, prepend=-1) - 1
                 dummies = int((gaps >> layout.index_bits).sum()) if layout.index_bits else 0
-                steps += max(1, len(slots) + dummies)
+                steps += max(0 if layout.skips else 1, len(slots) + dummies)
             busiest = max(busiest, steps)
     assert busiest <= program.steps <= busiest + blocks
     assert program.steps == max(busiest, program.emits[-1] + 1)

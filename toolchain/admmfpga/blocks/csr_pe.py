@@ -4,13 +4,16 @@ A vector of `columns` activations arrives in beats of `in_lanes`; each lane stor
 memory of its own, twice, so that the next vector arrives while this one is worked on. In every step each lane takes an
 entry of its program (weights of `height` rows and an index), decodes the index to one of its activations, and
 accumulates; what a row block's lanes have summed up is added by a tree and leaves in a step that the compiler chose.
+Where the layout says so, lanes leave out row blocks in which they have nothing, and a memory of a bit for each lane and
+row block says whose sums there are.
 The program is the compile-time schedule of `packing/lanes.py`; it is data, in memories.
 
 Two sequences of steps run side by side: loading pops a beat a step and fills one of two banks; computing takes a full
 bank in its first step of a vector and gives it back in its last.
 
-contents: "matrix" (rows, columns), columns in the order in which the stream brings the activations; optionally "lanes"
-(groups, columns), which lane keeps an activation.
+contents: "matrix" (rows, columns), columns in the order in which the stream brings the activations, with a layout's
+batch that of several vectors (`packing.lanes.batched`); optionally "lanes" (groups, columns), which lane keeps an
+activation.
 """
 
 from __future__ import annotations
@@ -145,6 +148,10 @@ class CsrPE(MatrixUnit):
         return self.pe
 
     @property
+    def batch(self) -> int:
+        return self.layout.batch
+
+    @property
     def multipliers(self) -> int:
         return self.lanes * self.layout.height
 
@@ -252,6 +259,9 @@ class CsrPE(MatrixUnit):
             "EMITS": memory("emits", emits, 1, constant=True),
             "WRITES": memory("writes", self._writes(program), self.write_bits),
         }
+        if self.layout.skips:
+            takes = program.takes.reshape(self.row_blocks, -1).astype(np.int64)
+            images["TAKES"] = memory("takes", takes, 1, constant=True)
         if format_ == "bitmap":
             images["BITMAPS"] = memory("bitmaps", program.bitmaps.reshape(self.row_blocks, -1), 1)
         else:
@@ -305,6 +315,8 @@ class CsrPE(MatrixUnit):
         accumulators = 0 if absorbs and self.pack == 1 else self.multipliers * self.acc_bits
         carries = self.multipliers * (self.pack - 1) // self.pack * self.overlaps
         pointers = clog2(self.partial_depth) if self.partial_depth > 1 else 0
+        # Of what is written, and of what is read next: lanes that leave nothing out read in one place.
+        ends = 2 * self.lanes if self.layout.skips else self.lanes + 1
         relative = self.layout.index_format == "relative"
         bitmap = self.layout.index_format == "bitmap"
         slot_bits = clog2(self.slots)
@@ -321,7 +333,7 @@ class CsrPE(MatrixUnit):
                 "bitmap_lanes": self.lanes * bitmap,
                 "accumulator_bits": accumulators,
                 "adder_bits": self.pe * self.acc_bits * adders,
-                "pointer_bits": pointers * (self.lanes + 1),
+                "pointer_bits": pointers * ends,
                 "carries": carries,
                 "unsigned_multipliers": self.multipliers * self.one_multiplier.lut * (not dsp and not self.in_signed),
             },
@@ -339,7 +351,7 @@ class CsrPE(MatrixUnit):
                 "product_bits": 0 if absorbs else self.multipliers * self.product_bits,
                 "accumulator_bits": accumulators,
                 "tree_bits": self.pe * self.acc_bits * tree_registers,
-                "pointer_bits": pointers * (self.lanes + 1),
+                "pointer_bits": pointers * ends,
                 # A memory of one word is a register.
                 "waiting_bits": self.multipliers * self.acc_bits * (self.partial_depth == 1),
                 "carries": carries,
@@ -363,6 +375,8 @@ class CsrPE(MatrixUnit):
             indices = memories.get("INDICES")
             total += weight_memory_resources(self.steps, entry, block_ram=in_block, reloadable=again, contents=indices)
         total += rom_resources(self.steps, 1, block_ram=False)
+        if self.layout.skips:
+            total += self._skip_resources()
         writes = self.layout.groups * self.layout.in_lanes * self.write_bits
         total += weight_memory_resources(
             self.vector_beats,
@@ -383,6 +397,15 @@ class CsrPE(MatrixUnit):
             total += Resources(lut=self.multipliers * self.one_multiplier.lut)
         return total
 
+    def _skip_resources(self) -> Resources:
+        """Of leaving row blocks out: who takes part, and a gate behind every sum that waits."""
+        block = counter_terms(self.row_blocks)
+        bits = int(block["counter_bits"])
+        counter = Resources(lut=bits + int(block["wrap_bits"]), ff=bits)
+        # Of the two gates in front of an adder one goes into the adder's LUTs.
+        gates = Resources(lut=self.multipliers * self.acc_bits // 2, ff=self.lanes)
+        return counter + gates + rom_resources(self.row_blocks, self.lanes, block_ram=False)
+
     @property
     def writes_in_block_ram(self) -> bool:
         return self.weight_block_ram and self.vector_beats > LUTRAM_DEPTH
@@ -398,6 +421,7 @@ class CsrPE(MatrixUnit):
             "ROW_BLOCKS": self.row_blocks,
             "SLOTS": self.slots,
             "PARTIAL_DEPTH": self.partial_depth,
+            "SKIPS": int(self.layout.skips),
             "INDEX_FORMAT": INDEX_FORMATS.index(self.layout.index_format),
             "INDEX_BITS": self.index_bits,
             "IN_BITS": self.in_bits,

@@ -45,6 +45,11 @@ class MatrixUnit(Block):
         """Weights that are worked on in a step."""
 
     @property
+    def batch(self) -> int:
+        """Vectors of the layer that a vector of this unit holds, one behind the other: rows and columns are theirs."""
+        return 1
+
+    @property
     @abstractmethod
     def vector_products(self) -> int:
         """Multiplications of a vector, with weights that only fill up."""

@@ -16,7 +16,7 @@ from admmfpga.mapping import other_layers
 from admmfpga.mapping.folding import Candidate, Folding, divisors, pareto
 from admmfpga.mapping.gather import PADDING, Gather, KeptColumns, all_columns, kept_columns, parts_of
 from admmfpga.mapping.part import Part, converters, elements_of, may_threshold, window_of
-from admmfpga.mapping.parts import filled_columns, is_pointwise, parts
+from admmfpga.mapping.parts import filled_columns, gathers_for, is_pointwise, parts
 from admmfpga.mapping.units import (
     KINDS,
     RELOADABLE_KINDS,
@@ -330,7 +330,7 @@ def sparse_candidates(network: Network, node: Conv | Dense, interval: int | None
     """
     output = network.output_of(node)
     vectors = output.elements // output.channels
-    found = list(layouts(node.matrix))
+    found = list(layer_layouts(network, node))
     if interval is not None:
         found = [one for one in found if interval < 4 * vectors * least_steps(node.matrix, one) <= 4 * interval]
     lean = pareto([one for layout in found for one in layout_candidates(network, node, layout)])
@@ -339,6 +339,14 @@ def sparse_candidates(network: Network, node: Conv | Dense, interval: int | None
         for other in other_indices(layout, node.matrix):
             lean += layout_candidates(network, node, other)
     return lean
+
+
+def layer_layouts(network: Network, node: Conv | Dense) -> Iterable[LaneLayout]:
+    """Ways to spread a layer over index-decoding lanes, with absolute indices."""
+    output = network.output_of(node)
+    vectors = output.elements // output.channels
+    filled = isinstance(node, Conv) and not is_pointwise(node)
+    return layouts(node.matrix, vectors, filled=filled, exchanged=bool(network.budgets))
 
 
 def layout_candidates(network: Network, node: Conv | Dense, layout: LaneLayout) -> list[Candidate]:
@@ -356,7 +364,7 @@ def layout_candidates(network: Network, node: Conv | Dense, layout: LaneLayout) 
             window = window_of(source, node.kernel, node.strides, node.pads, node.pad_value, 1)
             pixels = window.padded[0] * window.padded[1]
         cycles = positions * least_steps(node.matrix, layout)
-        able = [c for c in divisors(source.channels) if not kept or kept.beats(c, layout.in_lanes)]
+        able = [c for c in divisors(source.channels) if _brings(node, kept, c, layout)]
         fast = [c for c in able if pixels * (source.channels // c) <= cycles]
         if not able:
             return []
@@ -379,6 +387,15 @@ def layout_candidates(network: Network, node: Conv | Dense, layout: LaneLayout) 
             chosen = replace(folding, use_dsp=use_dsp, pack=pack, weight_block_ram=block_ram)
             found.append(Candidate(chosen, *_total(blocks)))
     return found
+
+
+def _brings(node: Conv | Dense, kept: KeptColumns | None, channels: int, layout: LaneLayout) -> bool:
+    """Whether a window unit with so many channels brings the columns in beats for a layout's lanes."""
+    if kept:
+        return gathers_for(kept, channels, layout)
+    assert isinstance(node, Conv), node
+    taps, inputs = node.kernel[0] * node.kernel[1], node.weights.shape[-1]
+    return taps * inputs % layout.in_lanes == 0 or gathers_for(all_columns(taps, inputs), channels, layout)
 
 
 def unrolled_candidates(network: Network, node: Conv | Dense) -> list[Candidate]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from admmfpga.blocks.window import gather_lanes
 from admmfpga.network import Conv, Dense, IntArray
+from admmfpga.packing import LaneLayout
 
 MAX_TABLE_BITS = 1 << 16
 """Longest gather list: that many bits a SystemVerilog number must be allowed to have (IEEE 1800, 6.9.1)."""
@@ -161,6 +162,68 @@ def parts_of(total: int, step: float = 1.2) -> Iterator[int]:
 def all_columns(taps: int, channels: int) -> KeptColumns:
     """Every column of a layer."""
     return KeptColumns(np.ones((taps, channels), dtype=np.bool_))
+
+
+def balanced(gather: Gather, matrix: IntArray, layout: LaneLayout) -> Gather:
+    """The same columns, so ordered within each window beat that the positions of a beat for the lanes have equal loads.
+
+    A position's columns go to its own lanes only, which therefore have as much to do as these columns have weights.
+
+    Args:
+        matrix: (rows, columns) of the layer.
+        layout: how lanes take what is gathered.
+    """
+    lanes, width = max(map(len, gather.lists)), layout.in_lanes
+    if width == 1 or lanes % width or lanes == width:
+        return gather
+    brought = gather.compact(matrix)
+    weights: IntArray = np.abs(brought).reshape(-1, layout.height, brought.shape[1]).max(axis=1)
+    blocks = (weights > 0).astype(np.int64)
+    loads = np.zeros((layout.groups, blocks.shape[1]), dtype=np.int64)
+    for vector in range(layout.batch):
+        np.add.at(loads, (vector * len(blocks) + np.arange(len(blocks))) % layout.groups, blocks)
+    loads = loads.reshape(layout.groups, -1, lanes).sum(axis=1)
+    order = _equal_parts(loads, width).T.ravel()
+    return Gather(
+        tuple(tuple(taps[lane] for lane in order) if taps else () for taps in gather.lists),
+        gather.columns.reshape(-1, lanes)[:, order].ravel(),
+    )
+
+
+def _equal_parts(loads: IntArray, count: int) -> IntArray:
+    """Divide items among parts of equally many items, so that the squares of the parts' loads add up to little.
+
+    The heaviest item comes first, to the part where it adds least; then items of the heaviest part are exchanged for
+    others as long as that helps.
+
+    Args:
+        loads: (loads of an item, items); `count` divides the items.
+
+    Returns:
+        (parts, items of a part)
+    """
+    parts: list[list[int]] = [[] for _ in range(count)]
+    filled = np.zeros((len(loads), count), dtype=np.int64)
+    size = loads.shape[1] // count
+    for item in np.argsort(-loads.sum(axis=0), kind="stable").tolist():
+        free = [part for part, own in enumerate(parts) if len(own) < size]
+        chosen = free[int(np.argmin(loads[:, item] @ filled[:, free]))]
+        parts[chosen].append(item)
+        filled[:, chosen] += loads[:, item]
+    found = np.array(parts)
+    for _ in range(4 * loads.shape[1]):
+        heaviest = int(filled.max(axis=0).argmax())
+        # (loads, own item, part, its item): what the exchange adds to the part.
+        gain = loads[:, found[heaviest]][:, :, None, None] - loads[:, found][:, None]
+        change = (2 * gain * (gain + (filled - filled[:, [heaviest]])[:, None, :, None])).sum(axis=0)
+        own, part, item = np.unravel_index(int(change.argmin()), change.shape)
+        if change[own, part, item] >= 0:
+            break
+        moved = gain[:, own, part, item]
+        filled[:, heaviest] -= moved
+        filled[:, part] += moved
+        found[heaviest, own], found[part, item] = found[part, item], found[heaviest, own]
+    return found
 
 
 def kept_columns(node: Conv | Dense) -> KeptColumns | None:

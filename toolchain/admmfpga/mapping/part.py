@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import lcm
 
+import numpy as np
+
 from admmfpga.blocks import Block, Port, Requantize, Threshold, WidthConverter, Window
 from admmfpga.mapping.folding import Folding
 from admmfpga.network import Budget, IntArray, IntType, Requantization, Tensor
@@ -95,6 +97,7 @@ def output_part(
         return _requantize(rule, source, low, high, lanes, elements, budget)
     assert budget is None, "thresholds have no budgets"
     found = rule.thresholds(low, high)
+    found = np.tile(found, (_copies(lanes, len(found)), 1))
     channels, count = found.shape
     block = Threshold(
         lanes=lanes,
@@ -120,7 +123,8 @@ def _requantize(
     elements: int,
     budget: Budget | None,
 ) -> Part:
-    channels = len(rule.bias)
+    copies = _copies(lanes, len(rule.bias))
+    channels = copies * len(rule.bias)
     bias = IntType.signed_holding(int(rule.bias.min()), int(rule.bias.max()))
     sums, multiplier_bits = sum_type(low, high, rule), rule.multiplier_bits
     if budget is not None:
@@ -143,7 +147,13 @@ def _requantize(
         out_signed=rule.dtype.signed,
         reloadable=budget is not None,
     )
-    return Part("requantize", block, {"bias": rule.bias, "multiplier": rule.multiplier})
+    contents = {"bias": np.tile(rule.bias, copies), "multiplier": np.tile(rule.multiplier, copies)}
+    return Part("requantize", block, contents)
+
+
+def _copies(lanes: int, channels: int) -> int:
+    """How often parameters are repeated: beats of lanes that do not divide the channels go over several pixels."""
+    return lcm(lanes, channels) // channels
 
 
 def converters(port: Port, lanes: int, elements: int) -> list[WidthConverter]:

@@ -11,10 +11,12 @@ from dataclasses import replace
 from admmfpga.blocks import Window
 from admmfpga.mapping import other_layers
 from admmfpga.mapping.folding import Folding
-from admmfpga.mapping.gather import Gather, KeptColumns, all_columns, kept_columns
+from admmfpga.mapping.gather import Gather, KeptColumns, all_columns, balanced, kept_columns
 from admmfpga.mapping.part import Part, output_part, window_of
 from admmfpga.mapping.units import matrix_unit, numbers_of, takes_bipolar
 from admmfpga.network import Budget, Conv, Dense, IntArray, IntType, Network, Node, Tensor
+from admmfpga.packing import LaneLayout
+from admmfpga.packing.lanes import batched
 
 
 def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
@@ -31,12 +33,10 @@ def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
 def _conv(node: Conv, source: Tensor, output: Tensor, folding: Folding, budget: Budget | None) -> list[Part]:
     positions = output.elements // output.channels
     window = window_of(source, node.kernel, node.strides, node.pads, node.pad_value, folding.channels)
-    if kept := kept_columns(node):
+    if kept := gathered_columns(node, folding):
         return _gathered(node, window, kept, source, positions, folding, budget)
     if is_pointwise(node):
         return _matrix(node, node.matrix, source, positions, folding, budget)
-    if filled := filled_columns(node, folding):
-        return _gathered(node, window, filled, source, positions, folding, budget)
     matrix = by_channel_groups(node.matrix, node.kernel, window.groups)
     return [Part("window", window, {}), *_matrix(node, matrix, source, positions, folding, budget)]
 
@@ -66,25 +66,48 @@ def _gathered(
     budget: Budget | None,
 ) -> list[Part]:
     """A PE over kept columns only, and the window unit that brings them."""
-    gather = gather_of(kept, folding)
+    gather = gather_of(node, kept, folding)
     window = replace(window, gather=gather.lists)
     matrix = gather.compact(node.matrix)
     return [Part("window", window, {}), *_matrix(node, matrix, source, vectors, folding, budget)]
 
 
-def gather_of(kept: KeptColumns, folding: Folding) -> Gather:
+def gathered_columns(node: Conv | Dense, folding: Folding) -> KeptColumns | None:
+    """The columns that a window unit gathers; None if it brings all of them in their order, or there is no such unit.
+
+    For lanes that decode indices it gathers even where all columns are kept: beats are filled up where they do not
+    divide by what the lanes take, and put in an order that gives all positions as much to do.
+    """
+    if kept := kept_columns(node):
+        return kept
+    if folding.layout is None:
+        return filled_columns(node, folding)
+    if not isinstance(node, Conv) or is_pointwise(node):
+        return None
+    every = all_columns(node.kernel[0] * node.kernel[1], node.weights.shape[-1])
+    return every if gathers_for(every, folding.channels, folding.layout) and folding.layout.in_lanes > 1 else None
+
+
+def gathers_for(columns: KeptColumns, channels: int, layout: LaneLayout) -> bool:
+    """Whether a window unit with so many channels can bring columns in beats for a layout's lanes."""
+    return columns.beats(channels, layout.in_lanes) is not None and columns.gathers(channels)
+
+
+def gather_of(node: Conv | Dense, kept: KeptColumns, folding: Folding) -> Gather:
     """The gather list of a folding."""
-    return kept.gather(folding.channels, folding.layout.in_lanes if folding.layout else folding.simd)
+    if folding.layout is None:
+        return kept.gather(folding.channels, folding.simd)
+    return balanced(kept.gather(folding.channels, folding.layout.in_lanes), node.matrix, folding.layout)
 
 
 def stream_order(node: Conv | Dense, source: Tensor, folding: Folding) -> Callable[[IntArray], IntArray]:
     """What brings the columns of a (rows, columns) matrix into the order in which a layer's activations arrive.
 
     Args:
-        node: whose weights decide which columns are kept.
+        node: whose weights decide which columns are kept, and in which order lanes take them.
     """
-    if kept := kept_columns(node) or filled_columns(node, folding):
-        return gather_of(kept, folding).compact
+    if kept := gathered_columns(node, folding):
+        return gather_of(node, kept, folding).compact
     if isinstance(node, Conv) and not is_pointwise(node):
         return lambda matrix: by_channel_groups(matrix, node.kernel, source.channels // folding.channels)
     return lambda matrix: matrix
@@ -115,7 +138,9 @@ def _matrix(
         dtype, rule = IntType(1, signed=False), replace(rule, bias=rule.bias - matrix.sum(axis=1))
         matrix = 2 * matrix
     numbers = numbers_of(matrix, dtype, budget)
-    unit = matrix_unit(matrix, dtype, vectors, folding, numbers)
     elements = vectors * len(matrix)
+    if folding.layout and folding.layout.batch > 1:
+        matrix, vectors = batched(matrix, folding.layout.batch), vectors // folding.layout.batch
+    unit = matrix_unit(matrix, dtype, vectors, folding, numbers)
     output = output_part(rule, numbers.accumulator, numbers.low, numbers.high, folding, elements, budget)
     return [Part("pe", unit, {"matrix": matrix}), output]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from math import gcd
+from itertools import product
+from math import gcd, lcm
 
 import numpy as np
 
@@ -22,11 +23,29 @@ SPARSE = 0.75
 """Share of non-zero weights beyond which index decoding is not even considered: an index costs more than that."""
 
 LANES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
+FINE_LANES = (7, 9, 14, 18, 28, 36, 44, 48, 56)
 MOST_LANES = 64
-"""Lanes of a row group that are considered: these, and multiples of the columns' divisors up to the most."""
+"""Lanes of a row group that are considered: these, where beats can be filled up the fine ones too, and multiples of the
+columns' divisors up to the most."""
 
 MANY_WEIGHTS = 100_000
 """Matrices with more of them are spread in fewer ways, all powers of two."""
+
+MOST_BATCH = 8
+"""Vectors that are worked on as one, at most."""
+
+FEW_STEPS = (16, 48)
+"""Steps of a vector below which several are worked on as one, so that what is rounded up is rounded once and the steps
+before the first row can leave are lost once: few, for short programs, and more."""
+
+MOST_BATCHED = 12_000
+"""Weights of the vectors that are worked on as one: each has a place in the program."""
+
+FEW_WEIGHTS = 1500
+"""Matrices with no more of them are spread in more ways."""
+
+MANY_ENTRIES = 3
+"""Weights of a lane in a row block, on average, from which on so few row blocks have none that lanes leave none out."""
 
 MOST_DIGITS, MOST_PAIRS = 4000, 400_000
 """Matrices with more signed digits, or pairs of digits in a row, are not built of adders: those would be thousands, and
@@ -196,14 +215,22 @@ def is_sparse(matrix: IntArray) -> bool:
     return bool(np.count_nonzero(matrix) <= SPARSE * matrix.size)
 
 
-def layouts(matrix: IntArray) -> Iterator[LaneLayout]:
-    """Ways to spread a matrix, with absolute indices. Columns without weights are not sent, but to fill beats up."""
+def layouts(
+    matrix: IntArray, vectors: int = 1, *, filled: bool = False, exchanged: bool = False
+) -> Iterator[LaneLayout]:
+    """Ways to spread a matrix, with absolute indices. Columns without weights are not sent, but to fill beats up.
+
+    Args:
+        vectors: of a frame.
+        filled: beats can be filled up though no column is left out.
+        exchanged: weights may be exchanged for others: every lane takes part in every row block, one vector at a time.
+    """
     rows, columns = matrix.shape
     kept = max(1, int(np.count_nonzero(matrix.any(axis=0))))
     weights = np.count_nonzero(matrix)
     many = weights > MANY_WEIGHTS
     wide = {d * m for d in divisors(columns) if d >= 5 for m in (1, 2, 4)}
-    choices = sorted({*LANES, *(lanes for lanes in wide if lanes <= MOST_LANES)})
+    choices = sorted({*LANES, *(FINE_LANES if filled else ()), *(lanes for lanes in wide if lanes <= MOST_LANES)})
     for height in (1, 2, 4):
         if rows % height:
             continue
@@ -211,7 +238,9 @@ def layouts(matrix: IntArray) -> Iterator[LaneLayout]:
         # Rows that do not share their columns gain nothing by sharing an index.
         if height > 1 and weights < 0.7 * height * entries:
             continue
-        for groups in divisors(rows // height):
+        for groups, batch in _row_groups(rows // height, 1 if exchanged else vectors):
+            if batch * weights > MOST_BATCHED and batch > 1:
+                continue
             for lanes in choices:
                 if many and (lanes & (lanes - 1) or lanes < 4 or groups & (groups - 1) or groups > 16):
                     continue
@@ -219,11 +248,34 @@ def layouts(matrix: IntArray) -> Iterator[LaneLayout]:
                 blocks = rows // (height * groups)
                 if lanes > 1 and lanes * rows // height > 2 * max(1, entries) and lanes * blocks > kept:
                     continue
-                steps = max(1, entries // (groups * lanes))
+                steps = max(1, entries / (groups * lanes))
                 # Beats of columns that were left out can be filled up.
-                widest = gcd(lanes, columns) if kept == columns else lanes
-                able = [d for d in divisors(widest) if kept <= d * steps]
-                yield LaneLayout(groups, lanes, able[0] if able else widest, height)
+                widest = gcd(lanes, columns) if kept == columns and not filled else lanes
+                able = [d for d in divisors(widest) if -(-kept // d) <= steps]
+                in_lanes = able[0] if able else widest
+                skips = not exchanged and entries < MANY_ENTRIES * lanes * rows // height
+                # Leaving row blocks out costs LUTs, which small layers may not be worth.
+                both = (True, False) if weights <= FEW_WEIGHTS else (True,)
+                counts = (1,) if exchanged else _batches(batch, steps, vectors, int(weights))
+                for leaves, count in product(both if skips else (False,), counts):
+                    yield LaneLayout(groups, lanes, in_lanes, height, skips=leaves, batch=count)
+
+
+def _row_groups(blocks: int, vectors: int) -> Iterator[tuple[int, int]]:
+    """Row groups, and the vectors over which the row blocks divide by them."""
+    for groups in range(1, blocks + 1):
+        batch = lcm(groups, blocks) // blocks
+        if batch <= MOST_BATCH and vectors % batch == 0:
+            yield groups, batch
+
+
+def _batches(least: int, steps: float, vectors: int, weights: int) -> list[int]:
+    """Vectors that are worked on as one: multiples of the least number, more where a vector takes few steps."""
+    able = [n for n in range(least, MOST_BATCH + 1, least) if vectors % n == 0 and n * weights <= MOST_BATCHED]
+    able = able or [least]
+    # Of layers with more weights the programs are long anyway.
+    wanted = FEW_STEPS if weights <= FEW_WEIGHTS else FEW_STEPS[:1]
+    return sorted({next((n for n in able if n * steps >= few), able[-1]) for few in wanted})
 
 
 def other_indices(layout: LaneLayout, matrix: IntArray) -> Iterator[LaneLayout]:
@@ -231,13 +283,15 @@ def other_indices(layout: LaneLayout, matrix: IntArray) -> Iterator[LaneLayout]:
     slots = -(-matrix.shape[1] // layout.lanes)
     for bits in range(max(1, clog2(slots) - 3), clog2(slots)):
         yield replace(layout, index_format="relative", index_bits=bits)
-    if slots <= BITMAP_SLOTS:
-        yield replace(layout, index_format="bitmap")
+    if slots * layout.batch <= BITMAP_SLOTS:
+        yield replace(layout, index_format="bitmap", skips=False)
 
 
-def least_steps(matrix: IntArray, layout: LaneLayout) -> int:
-    """Steps of a vector if all lanes had the same to do: never more than there really are."""
+def least_steps(matrix: IntArray, layout: LaneLayout) -> float:
+    """Steps of a vector if all lanes had the same to do: never more than there really are, on average over a batch."""
     rows, columns = matrix.shape
     entries = int(np.count_nonzero(matrix.reshape(-1, layout.height, columns).any(axis=1)))
-    share = -(-entries // (layout.groups * layout.lanes))
-    return max(share, int(rows) // (layout.height * layout.groups), int(columns) // layout.in_lanes)
+    kept = int(np.count_nonzero(matrix.any(axis=0)))
+    share = -(-layout.batch * entries // (layout.groups * layout.lanes))
+    blocks = layout.batch * int(rows) // (layout.height * layout.groups)
+    return max(share, blocks, layout.batch * (kept // layout.in_lanes)) / layout.batch

@@ -6,8 +6,12 @@ ever read one memory, and an index only tells which of a lane's own columns is m
 non-zero weights row block by row block, at its own pace; what it has summed up for a row block waits until all lanes of
 all groups have got that far, then one step emits `groups` row blocks. As all weights are known, so are all steps.
 
-A lane that has no weight in a row block spends one step on it (an entry with weight zero); nothing else is lost but
-what the lanes' loads differ by, and, with relative indices, the dummies of long gaps.
+A lane that has no weight in a row block leaves it out, or, where the layout does not let it, spends one step on it (an
+entry with weight zero). Nothing else is lost but what the lanes' loads differ by, and, with relative indices, the
+dummies of long gaps.
+
+A matrix may hold several vectors, block by block (`batched`): rows that do not divide by the row groups, and loads that
+do not divide by the lanes, then even out over these vectors.
 """
 
 from __future__ import annotations
@@ -40,6 +44,8 @@ class LaneLayout:
         height: rows of a block, which share their indices.
         index_format: one of `INDEX_FORMATS`.
         index_bits: of a relative index; 0 for the other formats.
+        skips: lanes leave out row blocks in which they have nothing. Not with bitmaps, which have a word for each.
+        batch: vectors that the matrix holds, see `batched`.
     """
 
     groups: int = 1
@@ -48,11 +54,14 @@ class LaneLayout:
     height: int = 1
     index_format: str = "csr"
     index_bits: int = 0
+    skips: bool = False
+    batch: int = 1
 
     def __post_init__(self) -> None:
         assert self.lanes % self.in_lanes == 0, self
         assert self.index_format in INDEX_FORMATS, self
         assert (self.index_bits > 0) == (self.index_format == "relative"), self
+        assert not (self.skips and self.index_format == "bitmap"), self
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +75,7 @@ class LaneProgram:
         indices: (steps, groups, lanes) slot numbers, or distances to the entry before; zeros for bitmaps.
         last: (steps, groups, lanes) whether an entry ends its row block.
         bitmaps: (row blocks of a group, groups, lanes, slots) of 0 and 1.
+        takes: (row blocks of a group, groups, lanes) whether a lane has an entry, so that its sum is waited for.
         lane_of, slot_of: (groups, columns) where an activation is kept; lane -1: nobody in the group reads it.
         emits: steps that emit, one for each row block of a group.
         partial_depth: sums that a lane must be able to keep, a power of two; 0: emitted at once.
@@ -77,6 +87,7 @@ class LaneProgram:
     indices: IntArray
     last: npt.NDArray[np.bool_]
     bitmaps: IntArray
+    takes: npt.NDArray[np.bool_]
     lane_of: IntArray
     slot_of: IntArray
     emits: tuple[int, ...]
@@ -96,6 +107,19 @@ class LaneSchedule:
     emits: tuple[int, ...]
     slots: int
     partial_depth: int
+
+
+def batched(matrix: IntArray, count: int) -> IntArray:
+    """A matrix that multiplies `count` vectors, one behind the other: the same one in every block of the diagonal.
+
+    Args:
+        matrix: (rows, columns).
+
+    Returns:
+        (count * rows, count * columns)
+    """
+    found: IntArray = np.kron(np.eye(count, dtype=matrix.dtype), matrix)
+    return found
 
 
 class ProgramError(ValueError):
@@ -195,6 +219,7 @@ def lane_program(
         indices.reshape(steps, *shape),
         last.reshape(steps, *shape),
         bitmaps.reshape(blocks, *shape, found.slots),
+        (found.counts > 0).T.reshape(blocks, *shape),
         found.lane_of,
         found.slot_of,
         found.emits,
@@ -259,8 +284,8 @@ def _place(
 
     group, block, column = np.nonzero(masks)
     lane, slot = group * lanes + lane_of[group, column], slot_of[group, column]
-    # Where a lane has nothing in a row block, an entry of weight zero in slot 0.
-    have = np.zeros((groups * lanes, blocks), dtype=bool)
+    # Where a lane has nothing in a row block and cannot leave it out, an entry of weight zero in slot 0.
+    have = np.full((groups * lanes, blocks), layout.skips)
     have[lane, block] = True
     empty_lane, empty_block = np.nonzero(~have)
     entries = _sorted((lane, block, slot, column), (empty_lane, empty_block, np.zeros_like(empty_lane)))
@@ -268,16 +293,17 @@ def _place(
     counts = np.zeros(have.shape, dtype=np.int64)
     np.add.at(counts, (entries[0], entries[1]), 1 + dummies)
     if within is not None:
+        assert not layout.skips, "which row blocks a lane leaves out is part of the hardware"
         waits = _waits(counts, within)
         entries = _sorted(entries, _fillers(entries, waits, layout, slots))
         index, dummies = _indices(entries, layout)
         counts += waits
     lane, block, slot, column = entries
     finish = counts.cumsum(axis=1) - 1
-    emits = within.emits if within else tuple(_emissions(finish.max(axis=0)))
+    emits = within.emits if within else tuple(_emissions(finish.max(axis=0).clip(min=0)))
     steps = within.steps if within else emits[-1] + 1
-    alone = groups * lanes == 1
-    depth = within.partial_depth if within else 0 if alone else _partial_depth(finish, list(emits), steps)
+    at_once = groups * lanes == 1 and not layout.skips
+    depth = within.partial_depth if within else 0 if at_once else _partial_depth(finish, counts > 0, emits, steps)
 
     # Position of each entry among its lane's steps, behind its own dummies.
     ends = np.diff(lane * blocks + block, append=-1) != 0
@@ -391,7 +417,7 @@ def decode(program: LaneProgram, columns: int) -> IntArray:
             column_of[program.slot_of[group, mine]] = mine
             entry = program.last[:, group, lane], program.indices[:, group, lane]
             bits = program.bitmaps[:, group, lane]
-            for step, block, slot in _walk(layout.index_format, *entry, bits):
+            for step, block, slot in _walk(layout.index_format, *entry, bits, program.takes[:, group, lane]):
                 weights = program.weights[step, group, lane]
                 if weights.any():
                     assert column_of[slot] >= 0, (group, lane, step)
@@ -400,12 +426,17 @@ def decode(program: LaneProgram, columns: int) -> IntArray:
 
 
 def _walk(
-    index_format: str, last: npt.NDArray[np.bool_], indices: IntArray, bitmaps: IntArray
+    index_format: str,
+    last: npt.NDArray[np.bool_],
+    indices: IntArray,
+    bitmaps: IntArray,
+    takes: npt.NDArray[np.bool_],
 ) -> list[tuple[int, int, int]]:
     """(step, row block, slot) of a lane, as its decoder finds them."""
     found, block, slot, rest = [], 0, 0, np.flatnonzero(bitmaps[0])
+    blocks = np.flatnonzero(takes).tolist()
     for step in range(len(last)):
-        if block == len(bitmaps):
+        if block == len(blocks):
             break
         if index_format == "bitmap":
             slot = int(rest[0]) if len(rest) else 0
@@ -415,12 +446,12 @@ def _walk(
             slot = int(indices[step]) + (slot if index_format == "relative" else 0)
             ends = bool(last[step])
         assert ends == last[step], step
-        found.append((step, block, slot))
+        found.append((step, blocks[block], slot))
         slot += 1
         if ends:
             block, slot = block + 1, 0
-            rest = np.flatnonzero(bitmaps[block]) if block < len(bitmaps) else rest
-    assert block == len(bitmaps), "rows are left"
+            rest = np.flatnonzero(bitmaps[block]) if block < len(blocks) else rest
+    assert block == len(blocks), "rows are left"
     return found
 
 
@@ -469,14 +500,17 @@ def _emissions(ready: IntArray) -> list[int]:
     return emits
 
 
-def _partial_depth(finish: IntArray, emits: list[int], steps: int) -> int:
+def _partial_depth(finish: IntArray, takes: npt.NDArray[np.bool_], emits: tuple[int, ...], steps: int) -> int:
     """Slots for sums that wait for other lanes: the most that a lane has finished and not emitted, at any time.
 
     Sum n + depth may be written one step after sum n has been emitted.
+
+    Args:
+        finish, takes: (lanes, row blocks) step that ends a row block, and whether there is one.
     """
-    ends = np.array(emits)
     most = 1
-    for lane in finish:
+    for lane, mine in zip(finish, takes, strict=True):
+        ends, lane = np.array(emits)[mine], lane[mine]
         both = np.concatenate([lane, lane + steps])
-        most = max(most, int((np.searchsorted(both, ends, "right") - np.arange(len(ends))).max()))
+        most = max(most, int((np.searchsorted(both, ends, "right") - np.arange(len(ends))).max(initial=0)))
     return 1 << (most - 1).bit_length()

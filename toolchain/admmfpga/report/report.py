@@ -128,8 +128,8 @@ def _layer(design: Design, node: Node) -> dict[str, Any]:
         "multiplications": array.vectors * array.vector_products if array else None,
         "pe": array.sink_lanes if array else None,
         "simd": design.foldings[node.name].simd if array else None,
-        "rows": array.rows if array else None,
-        "columns": array.columns if array else None,
+        "rows": array.rows // array.batch if array else None,
+        "columns": array.columns // array.batch if array else None,
         "kept_weights": None,
         "weight_bits": array.weight_bits if array else None,
         "cycles": max(stage.block.cycles for stage in stages),
@@ -143,17 +143,19 @@ def _layer(design: Design, node: Node) -> dict[str, Any]:
         row["storage"] = layer_storage(original.matrix)
     if array and isinstance(node, Conv | Dense):
         if array.format is not None:
-            built = FORMATS[array.format].size(weights["matrix"], array.weight_bits)
+            # Of one vector, where the array works on several at a time.
+            rows, columns = array.rows // array.batch, array.columns // array.batch
+            built = FORMATS[array.format].size(weights["matrix"][:rows, :columns], array.weight_bits)
             row["storage"]["built"] = built.as_dict() | {"total": built.total}
         row["kept_weights"] = int(np.count_nonzero(node.weights))
-        useful = row["kept_weights"] * array.vectors
+        useful = row["kept_weights"] * array.vectors * array.batch
+        row["weight_slots"] = round(useful / (array.multipliers * array.cycles), 6)
         if array.kind == "dense":
             # Zeros in kept rows and columns are work that a dense array has to do.
             columns = max(1, int((node.matrix != 0).any(axis=0).sum()))
             useful = array.vectors * array.rows * columns
         # Of all multiplier slots in steady state; of those in which the array works at all, with weights.
         row["utilization"] = round(useful / (array.multipliers * design.timing.frame_interval), 6)
-        row["weight_slots"] = round(row["kept_weights"] * array.vectors / (array.multipliers * array.cycles), 6)
     return row
 
 

@@ -14,7 +14,7 @@ from admmfpga.blocks import Fifo, Resources
 from admmfpga.errors import ToolError
 from admmfpga.resources import resource_dir
 from admmfpga.tools.runner import run_command
-from admmfpga.tools.yosys import LUT_ROM, Job, Yosys, count_resources
+from admmfpga.tools.yosys import LUT_ROM, Job, Yosys, count_resources, lut_rom_commands
 
 RTL = resource_dir("hls_templates") / "rtl"
 SOURCES = [RTL / f"{name}.sv" for name in ("fifo", "ram", "rom", "multiplier")]
@@ -91,9 +91,11 @@ def test_rom_in_luts_holds_its_contents(tmp_path: Path, depth: int) -> None:
         f'(* rom_style = "distributed" *) reg [3:0] memory [0:{depth - 1}];\n'
         'initial $readmemh("w.mem", memory);\nassign d = memory[a];\nendmodule\n'
     )
-    shutil.copy(resource_dir("hls_templates") / "yosys" / LUT_ROM, tmp_path)
+    for name in LUT_ROM:
+        shutil.copy(resource_dir("hls_templates") / "yosys" / name, tmp_path)
+    commands = "\n".join(lut_rom_commands("t:$mem_v2"))
     (tmp_path / "eval.ys").write_text(
-        f"read_verilog top.v\nproc\nmemory_collect\ntechmap -map {LUT_ROM}\nselect -assert-none t:$mem_v2\n"
+        f"read_verilog top.v\nproc\nmemory_collect\n{commands}\nselect -assert-none t:$mem_v2\n"
         "read_verilog +/xilinx/cells_sim.v\nhierarchy -top top\nproc\nflatten\nopt_clean\n"
         "select top\neval -table a -show d\n"
     )

@@ -28,11 +28,21 @@ _LIBRARIES = {
 }
 """Cells of a family. The synthesis scripts read them themselves, but then want a single top module."""
 
-LUT_ROM = "lut_rom.v"
-"""Techmap of a ROM in the LUTs of Xilinx devices."""
+LUT_ROM = ("lut_rom.txt", "lut_rom.v")
+"""Memory library and techmap of a ROM in the LUTs of Xilinx devices."""
 
 PRIMITIVES = "ecp5_primitives.sv"
 """Declarations of the ECP5 primitives that board tops instantiate; slang wants to know their ports."""
+
+
+def lut_rom_commands(selected: str) -> tuple[str, ...]:
+    """Yosys' commands that map the selected $mem_v2 with an asynchronous read port to LUT6."""
+    library, techmap = LUT_ROM
+    return (
+        f'setattr -set rom_style "distributed" {selected}',
+        f"memory_libmap -lib {library} {selected}",
+        f"techmap -map {techmap} t:$__LUT_ROM_",
+    )
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,9 @@ def _xilinx(family: str) -> Flow:
     commands = (
         *_LIBRARIES["xilinx"],
         "memory_collect a:rom_style=logic",
-        f"techmap -map {LUT_ROM} a:rom_style=logic t:$mem_v2 %i",
+        # A memory of one word is a constant. rom_style changes on the way, so it is marked otherwise.
+        "setattr -set lut_rom 1 a:rom_style=logic t:$mem_v2 %i r:SIZE>1 %i",
+        *lut_rom_commands("a:lut_rom"),
         f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf -run prepare:",
     )
     return Flow(f"synth_xilinx -family {family}", commands)
@@ -217,7 +229,7 @@ class Yosys(Runner):
         # Yosys takes no file names with spaces: everything is reached by plain names from here.
         for path in sources:
             _link(folder / "sources" / path.name, path)
-        for path in (resource_dir("hls_templates") / "yosys" / LUT_ROM, *memories):
+        for path in (*(resource_dir("hls_templates") / "yosys" / name for name in LUT_ROM), *memories):
             _link(folder / path.name, path)
         statistics.unlink(missing_ok=True)
         script.write_text(_script(jobs, [path.name for path in sources], family, statistics.name))

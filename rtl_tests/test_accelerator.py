@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from admmfpga.blocks import MatrixUnit
+from admmfpga.blocks import MatrixUnit, Window
 from admmfpga.boards import load_board
 from admmfpga.codegen.frames import from_beats, to_beats
 from admmfpga.codegen.render import render_design, write_files
@@ -94,6 +94,27 @@ def test_random_networks_and_foldings(seed, tmp_path):
         log=tmp_path / "lint.log",
     )
     check_rtl(design, build, 5, rng)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wide", [2, 4])
+def test_several_pixels_at_a_time(wide, tmp_path):
+    """A convolution with padding and a pool, each on pixels beside each other; the next one takes them one by one."""
+    rng = np.random.default_rng(wide)
+    maker = NetworkMaker((6, 8, 2), IntType(5, False), rng).conv(3, (3, 5), pads=(1, 2, 1, 2), bits=4)
+    network = maker.pool((2, 2), (2, 2)).conv(2, (2, 2), bits=3).done()
+    conv, pool, last = (node.name for node in network.nodes)
+    chosen = {
+        conv: Folding(pe=wide, simd=2 * wide, channels=2 * wide, pixels=wide, pack=2),
+        pool: Folding(channels=3 * wide, pixels=wide),
+        last: Folding(),
+    }
+    design = build_design(network, chosen)
+    (window,) = (stage.block for stage in design.of_layer(pool) if isinstance(stage.block, Window))
+    assert window.cycles == 6 * 8 // wide
+    build = write(design, tmp_path)
+    check_rtl(design, build, 4, rng)
+    check_hls(design, build, rng)
 
 
 @pytest.mark.slow

@@ -118,11 +118,10 @@ def test_given_up_searches_say_what_is_open(monkeypatch):
 def test_the_bound_names_what_is_scarce():
     layers = {"a": [Candidate(Folding(pe=n), 1000 // n, Resources(lut=n, dsp=4 * n)) for n in (1, 2, 5, 10)]}
     bound = continuous_bound(layers, Resources(100, 100, 100, 8), Resources())
-    assert (bound.kind, bound.layer) == ("dsp", "")
-    assert bound.interval == pytest.approx(500)
+    assert (bound.kind, bound.interval) == ("dsp", 500)
+    # Beyond the fastest form in proportion: 4 + 36 * 100 / 48 = 79.
     bound = continuous_bound(layers, Resources(100, 100, 100, 80), Resources())
-    assert (bound.kind, bound.layer) == ("", "a")
-    assert bound.interval == pytest.approx(100)
+    assert (bound.kind, bound.interval) == ("dsp", 48)
     assert continuous_bound(layers, Resources(100, 100, 100, 3), Resources()) is None
 
 

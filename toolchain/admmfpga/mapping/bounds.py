@@ -77,7 +77,7 @@ def folding_bounds(
     slowest = max(fastest, key=lambda layer: fastest[layer])
     found = [IntervalBound(PARALLELISM, fastest[slowest], slowest)]
     continuous = continuous_bound(layers, limit, fixed, vectors)
-    if continuous is not None and continuous.kind:
+    if continuous is not None:
         found.append(IntervalBound(continuous.kind, continuous.interval))
     return found
 
@@ -93,14 +93,12 @@ class ContinuousBound:
 
     Attributes:
         interval: cycles per frame.
-        kind: the resource that is scarcest there, "" if a layer's fastest form is what limits.
-        layer: that layer, or "".
+        kind: the resource that is scarcest there.
         weights: of the resources in the proof, by name.
     """
 
     interval: int
     kind: str
-    layer: str
     weights: Mapping[str, float]
 
 
@@ -118,33 +116,29 @@ def continuous_bound(
 
     At an interval a layer may be any mixture of its candidates that keep up. One that is faster may be slowed down,
     to half of its speed at most: what it has beyond the least form of its kind (control, buffers, deep memories)
-    shrinks in proportion. Every choice is such a mixture, not slowed down. Whether mixtures fit is a linear program;
+    shrinks in proportion. A layer of which no candidate keeps up takes more than its fastest one, in proportion. Every
+    choice is such a mixture, not slowed down. Whether mixtures fit is a linear program;
     bisection finds the least interval at which they do, its dual prices say which resource is scarce.
 
     Args:
         layers: candidates by layer name.
         limit: resources that may be used.
         fixed: what is used besides the layers.
-        vectors: of a frame, by layer name: a PE takes a whole number of steps for each of them, so it is slowed down to
-            multiples of these cycles only. Layers that are left out: to any cycles.
+        vectors: of a frame, by layer name: a PE takes a whole number of steps for each of them (or for as many as it
+            takes at a time), so it is slowed down to multiples of these cycles only. Layers that are left out: to any.
 
     Returns:
         None if not even mixtures fit.
     """
     program = _Mixtures(layers, limit, fixed, vectors or {})
-    slowest = max(min(c.cycles for c in candidates) for candidates in layers.values())
     high = max(c.cycles for candidates in layers.values() for c in candidates)
     found = program.solve(high)
     if found.excess > TOLERANCE:
         return None
-    first = program.solve(slowest)
-    if first.excess <= TOLERANCE:
-        layer = max(layers, key=lambda name: min(c.cycles for c in layers[name]))
-        return ContinuousBound(slowest, "", layer, first.weights)
     # `low` is too short, at `high` mixtures fit; what is in between by ratios first.
-    low, refuted = slowest, first
+    low, refuted = 0, found
     while high - low > 1:
-        middle = int((low * high) ** 0.5) if high > 1.1 * low else (low + high) // 2
+        middle = int((max(low, 1) * high) ** 0.5) if high > 1.1 * low else (low + high) // 2
         middle = min(max(middle, low + 1), high - 1)
         found = program.solve(middle)
         if found.excess > TOLERANCE:
@@ -152,7 +146,7 @@ def continuous_bound(
         else:
             high = middle
     kind = max(refuted.weights, key=lambda name: refuted.weights[name])
-    return ContinuousBound(high, kind, "", refuted.weights)
+    return ContinuousBound(high, kind, refuted.weights)
 
 
 TOLERANCE = 1e-7
@@ -183,7 +177,9 @@ class _Mixtures:
         self._layer_of = np.repeat(np.arange(len(layers)), [len(candidates) for candidates in layers.values()])
         self._cycles = np.array([c.cycles for _, c in flat], dtype=np.float64)
         self._uses = np.array([amounts(c.resources) for _, c in flat]) * scale
-        self._vectors = np.array([vectors.get(name, 1) for name, _ in flat], dtype=np.float64)
+        fastest = [min(c.cycles for c in candidates) for candidates in layers.values()]
+        self._fastest = np.array(fastest, dtype=np.float64)[self._layer_of]
+        self._vectors = np.array([vectors.get(name, 1) / c.folding.pixels for name, c in flat])
         kinds = [(name, c.folding.kind, c.folding.weight_block_ram, c.folding.lut_weight_rows > 0) for name, c in flat]
         self._least = np.zeros_like(self._uses)
         for kind in set(kinds):
@@ -191,12 +187,14 @@ class _Mixtures:
             self._least[members] = self._uses[members].min(axis=0)
 
     def solve(self, interval: int) -> _Mixed:
-        """The mixture with the least excess; every layer must have a candidate that keeps up."""
+        """The mixture with the least excess. Where no candidate of a layer keeps up, its fastest one costs more in
+        proportion: what it takes to do as much at the same time."""
         from scipy.optimize import linprog
 
-        able = self._cycles <= interval
-        steps = np.floor(interval / self._vectors[able]) * self._vectors[able]
-        share = np.clip(self._cycles[able] / np.maximum(steps, 1.0), SLOWED, 1.0)[:, None]
+        able = self._cycles <= np.maximum(interval, self._fastest)
+        cycles, every = self._cycles[able], self._vectors[able]
+        slowed = np.clip(cycles / np.maximum(np.floor(interval / every) * every, 1.0), SLOWED, 1.0)
+        share = np.where(cycles <= interval, slowed, cycles / interval)[:, None]
         uses = self._least[able] + (self._uses[able] - self._least[able]) * share
         count, layers = len(uses), int(self._layer_of.max()) + 1
         member = np.zeros((layers, count + 1))

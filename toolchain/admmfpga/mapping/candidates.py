@@ -17,6 +17,7 @@ from admmfpga.mapping.folding import Candidate, Folding, divisors, pareto
 from admmfpga.mapping.gather import PADDING, Gather, KeptColumns, all_columns, kept_columns, parts_of
 from admmfpga.mapping.part import Part, converters, elements_of, may_threshold, window_of
 from admmfpga.mapping.parts import filled_columns, gathers_for, is_pointwise, parts
+from admmfpga.mapping.pixels import PIXELS, able, grouped
 from admmfpga.mapping.units import (
     KINDS,
     RELOADABLE_KINDS,
@@ -46,6 +47,12 @@ DEEP = 256
 
 NEAR = 0.75
 """Cycles of foldings that are mixed, as a share of the frame interval: faster ones are not worth it."""
+
+SLACK = 2
+"""How much faster than the interval a layer must be to be left at a pixel at a time."""
+
+WIDENED = {"dense", "unrolled"}
+"""Kinds of PEs that take several pixels at a time."""
 
 FINE = 1.1
 """Ratio between the sizes of SIMD that are tried besides those that need no padding."""
@@ -238,49 +245,83 @@ def _dense_candidates(network: Network, node: Conv | Dense, kind: str = "dense")
 
 
 class Mixtures:
-    """Adds foldings of dense PEs that have something of each: some rows in DSP blocks and the others in LUTs, weights
-    of some rows in block RAM and the others' in LUTs. There are many, so they are made where they may be wanted.
+    """Adds what is only wanted near the interval that was found, since there is much of it.
+
+    * Foldings of dense PEs that have something of each: some rows in DSP blocks and the others in LUTs, weights of some
+      rows in block RAM and the others' in LUTs.
+    * Layers that take several pixels at a time, where one at a time is not much faster than the interval.
     """
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._arrays: dict[tuple[str, bool], _Arrays] = {}
+        self._nodes = {node.name: node for node in network.nodes}
+        self._arrays: dict[tuple[str, int, bool], _Arrays] = {}
         self._made: dict[tuple[str, Folding], list[Candidate]] = {}
+        self._wider: dict[tuple[str, tuple[str, ...]], list[Candidate]] = {}
 
     def __call__(self, layers: Mapping[str, Sequence[Candidate]], interval: int) -> dict[str, Sequence[Candidate]]:
-        """The candidates, with mixtures of those that take this frame interval or a little less.
+        """The candidates, with more of them that take this frame interval or a little less.
 
         Args:
             layers: by layer name.
         """
         found = {}
         for name, options in layers.items():
+            wider = self._of_pixels(name, options) if interval < SLACK * min(c.cycles for c in options) else []
             made = [
                 mixture
-                for one in options
+                for one in (*options, *wider)
                 if NEAR * interval <= one.cycles <= interval
-                for mixture in self._of(name, one.folding)
+                for mixture in self._mixtures(name, one.folding)
             ]
-            found[name] = pareto([*options, *made]) if made else options
+            found[name] = pareto([*options, *wider, *made]) if wider or made else options
         return found
 
-    def _of(self, name: str, folding: Folding) -> list[Candidate]:
+    def _mixtures(self, name: str, folding: Folding) -> list[Candidate]:
         plain = folding.use_dsp and folding.pack == 1 and not folding.lut_rows and not folding.lut_weight_rows
         multipliers = folding.pe * folding.simd
         if folding.kind != DensePE.kind or not plain or not MIXED[0] <= multipliers <= MIXED[1]:
             return []
         if (name, folding) not in self._made:
-            node = next(node for node in self._network.nodes if node.name == name)
-            assert isinstance(node, Conv | Dense), node
-            key = name, folding.thresholds
+            network, node = self._of(name, folding.pixels)
+            key = name, folding.pixels, folding.thresholds
             if key not in self._arrays:
-                self._arrays[key] = _Arrays(self._network, node, folding.kind, folding.thresholds)
-            forms = multiplier_forms(node.matrix, self._network.input_of(node).dtype)
+                self._arrays[key] = _Arrays(network, node, folding.kind, folding.thresholds)
+            forms = multiplier_forms(node.matrix, network.input_of(node).dtype)
             deep = node.matrix.size > DEEP * multipliers
             pack = max(pack for use_dsp, pack in forms if use_dsp)
             found = [self._arrays[key].candidate(one) for one in mixed(folding, pack, deep=deep)]
             self._made[name, folding] = pareto(found)
         return self._made[name, folding]
+
+    def _of(self, name: str, pixels: int) -> tuple[Network, Conv | Dense]:
+        """A layer as its PE sees it."""
+        node = self._nodes[name]
+        if isinstance(node, Conv) and pixels > 1:
+            return grouped(self._network, node, pixels)
+        assert isinstance(node, Conv | Dense), node
+        return self._network, node
+
+    def _of_pixels(self, name: str, options: Sequence[Candidate]) -> list[Candidate]:
+        kinds = tuple(sorted({one.folding.kind for one in options} & WIDENED))
+        if (name, kinds) not in self._wider:
+            node, found = self._nodes[name], list[Candidate]()
+            for count in PIXELS if not self._network.budgets else ():
+                if not able(self._network, node, count):
+                    continue
+                if isinstance(node, Conv):
+                    wide, grouped_node = grouped(self._network, node, count)
+                    made = (
+                        [one for of_kind in candidates_by_kind(wide, grouped_node, kinds).values() for one in of_kind]
+                        if kinds
+                        else []
+                    )
+                else:
+                    channels = count * self._network.input_of(node).channels
+                    made = [_candidate(self._network, node, Folding(channels=channels, pixels=count))]
+                found += [replace(one, folding=replace(one.folding, pixels=count)) for one in made]
+            self._wider[name, kinds] = pareto(found)
+        return self._wider[name, kinds]
 
 
 def mixed(folding: Folding, pack: int, *, deep: bool) -> Iterator[Folding]:

@@ -29,6 +29,8 @@ class Folding:
         thresholds: outputs by comparison with thresholds instead of multiplication.
         lut_rows: the last rows of `pe`, which multiply in LUTs while the others do in DSP blocks, see `blocks.DensePE`.
         lut_weight_rows: the last rows of `pe`, whose weights are in LUTs while the others' are in block RAM.
+        pixels: beside each other that a convolution or pool works on at a time, see `pixels`; `pe` and `channels` are
+            those of the grouped form.
         lanes_out: rows that are requantized at a time, a divisor of `pe`; None: as many as the PE gives.
     """
 
@@ -43,6 +45,7 @@ class Folding:
     pack: int = 1
     lut_rows: int = 0
     lut_weight_rows: int = 0
+    pixels: int = 1
     lanes_out: int | None = None
 
     @classmethod

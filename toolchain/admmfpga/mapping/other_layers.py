@@ -10,6 +10,7 @@ import numpy as np
 from admmfpga.blocks import Add, AveragePool, MaxPool
 from admmfpga.mapping.folding import Folding, divisors
 from admmfpga.mapping.part import BEFORE, Part, output_part, window_of
+from admmfpga.mapping.pixels import pool_pixels, pool_window
 from admmfpga.network import Add as AddNode
 from admmfpga.network import AveragePool as AveragePoolNode
 from admmfpga.network import IntType, Network, Node, Rescale, Tensor
@@ -25,12 +26,16 @@ def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
             window = window_of(
                 source, node.kernel, node.strides, node.pads, source.dtype.min, folding.channels, node.dilations
             )
+            channels = folding.channels
+            if folding.pixels > 1:
+                window = pool_window(network, node, folding.pixels)
+                channels = pool_pixels(node, folding.pixels) * source.channels
             pool = MaxPool(
                 taps=node.kernel[0] * node.kernel[1],
-                channels=folding.channels,
+                channels=channels,
                 bits=source.dtype.bits,
                 signed=source.dtype.signed,
-                beats=output.elements // folding.channels,
+                beats=output.elements // channels,
             )
             return [Part("window", window, {}), Part("pool", pool, {})]
         case AveragePoolNode():

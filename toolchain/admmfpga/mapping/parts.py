@@ -13,6 +13,7 @@ from admmfpga.mapping import other_layers
 from admmfpga.mapping.folding import Folding
 from admmfpga.mapping.gather import Gather, KeptColumns, all_columns, balanced, kept_columns
 from admmfpga.mapping.part import Part, output_part, window_of
+from admmfpga.mapping.pixels import grouped
 from admmfpga.mapping.units import matrix_unit, numbers_of, takes_bipolar
 from admmfpga.network import Budget, Conv, Dense, IntArray, IntType, Network, Node, Tensor
 from admmfpga.packing import LaneLayout
@@ -21,6 +22,8 @@ from admmfpga.packing.lanes import batched
 
 def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
     """The blocks of one layer, in order; widths between them may differ (converters come between)."""
+    if isinstance(node, Conv) and folding.pixels > 1:
+        network, node = grouped(network, node, folding.pixels)
     source, output = network.input_of(node), network.output_of(node)
     match node:
         case Conv() if not node.depthwise:

@@ -226,12 +226,14 @@ def fold(
     Raises:
         UserError: nothing fits, or the target cannot be reached.
     """
+    if target_interval is not None and refine is not None:
+        layers, refine = refine(layers, target_interval), None
     choice = _fold(layers, available, fixed, board, target_interval, least_useful, None)
     while refine is not None:
-        before = target_interval or max(choice.interval, least_useful)
+        before = max(choice.interval, least_useful)
         layers = refine(layers, before)
         choice = _fold(layers, available, fixed, board, target_interval, least_useful, choice.interval)
-        if target_interval is not None or choice.interval >= before:
+        if max(choice.interval, least_useful) >= before:
             break
     return choice
 

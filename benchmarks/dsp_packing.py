@@ -6,17 +6,17 @@ python benchmarks/dsp_packing.py [--synthesize]
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
-import numpy as np
 
-from admmfpga.blocks import DensePE
+sys.path.insert(0, str(Path(__file__).resolve().parent / "estimates"))
+
+from sweep import Run, synthesize
+
 from admmfpga.blocks.dsp_packing import DSP_FACTORS, spacing
 from admmfpga.report.table import format_table
-from admmfpga.resources import resource_dir
-from admmfpga.tools.yosys import Job, Yosys
 
 WIDE = (DSP_FACTORS[0], 27)
 """Wider factors: of a DSP48E1, which is what is built, and of a DSP48E2."""
@@ -44,44 +44,32 @@ def widest(pack: int, weight_bits: int, signed: bool, wide_bits: int) -> str:
     return f"{found[1]}" if found[0] == found[1] else f"{found[0] or '-'} ({found[1]})"
 
 
-def unit(activation: int, weights: int, use_dsp: bool, pack: int) -> DensePE:
-    """200 multipliers, two steps a vector."""
-    return DensePE(
-        rows=40,
-        columns=10,
-        vectors=1,
-        pe=20,
-        simd=10,
-        in_bits=activation,
-        in_signed=False,
-        weight_bits=weights,
-        acc_bits=activation + weights + 4,
-        use_dsp=use_dsp,
-        weight_block_ram=False,
-        pack=pack,
-    )
+def unit(activation: int, weights: int, use_dsp: bool, pack: int) -> dict[str, Any]:
+    """A `DensePE` with 200 multipliers, two steps a vector, unsigned activations."""
+    return {
+        "rows": 40,
+        "columns": 10,
+        "vectors": 1,
+        "pe": 20,
+        "simd": 10,
+        "in_bits": activation,
+        "in_signed": False,
+        "weight_bits": weights,
+        "acc_bits": activation + weights + 4,
+        "use_dsp": use_dsp,
+        "weight_block_ram": False,
+        "pack": pack,
+    }
 
 
-def synthesize() -> None:
+def synthesize_all() -> None:
     """Print resources of every form."""
     rows = []
-    for form in FORMS:
-        block = unit(*form)
-        top = (1 << (form[1] - 1)) - 1
-        matrix = np.random.default_rng(0).integers(-top, top, (block.rows, block.columns), endpoint=True)
-        with tempfile.TemporaryDirectory() as scratch:
-            memory = block.memories("made", "", {"matrix": matrix})["WEIGHTS"]
-            image = Path(scratch) / f"{memory.name}.mem"
-            image.write_text("".join(f"{word:x}\n" for word in memory.words()))
-            parameters = {key: str(value) for key, value in block.rtl_parameters().items()}
-            job = Job("dense_pe", parameters | {"WEIGHTS": f'"{image.name}"'})
-            sources = sorted((resource_dir("hls_templates") / "rtl").glob("*.sv"))
-            folder = Path(scratch) / "work"
-            found = Yosys().synthesize({"made": job}, sources, family="xc7", folder=folder, memories=[image])["made"]
-        activation, weights, use_dsp, pack = form
+    for activation, weights, use_dsp, pack in FORMS:
+        found = synthesize([Run("dense_pe", unit(activation, weights, use_dsp, pack), 0, "")], "xc7")
         kind = "LUT" if not use_dsp else f"DSP, {pack} rows in one"
-        used = found.resources
-        rows.append([f"{activation} x {weights}", kind, f"{used.dsp}", f"{used.lut:,}", f"{used.ff:,}"])
+        used = found[0]["resources"]
+        rows.append([f"{activation} x {weights}", kind, f"{used['dsp']}", f"{used['lut']:,}", f"{used['ff']:,}"])
         click.echo(f"{len(rows)}/{len(FORMS)}", err=True)
     click.echo("\n".join(format_table(("200 multipliers", "made of", "DSP", "LUT", "FF"), rows)))
 
@@ -91,7 +79,7 @@ def synthesize() -> None:
 def main(synthesized: bool) -> None:
     """Print what docs/architecture.md quotes."""
     if synthesized:
-        synthesize()
+        synthesize_all()
         return
     header = ["weights", *(f"{pack} in {wide}x18, {kind}" for pack in (2, 4) for wide in WIDE for kind in ("u", "s"))]
     rows = []

@@ -1,6 +1,7 @@
 """How long the search for foldings takes: chains of convolutions with random weights, up to 50 layers.
 
     python benchmarks/folding.py [--layers 10 50] [--board zcu104] [--points 20]
+    python benchmarks/folding.py --model model.onnx [--calibration images.npz] --board pynq
 
 For each chain: candidates, the least interval and its proof, the bound that it is held against, and the Pareto front.
 Times are of this machine, one process.
@@ -11,17 +12,21 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from admmfpga.blocks.families import using
-from admmfpga.boards import load_board
-from admmfpga.mapping import candidates_by_layer, wrapper_resources
-from admmfpga.mapping.bounds import folding_bounds
+from admmfpga.boards import Board, load_board
+from admmfpga.frontend import load
+from admmfpga.mapping import Folding, axis_formats, candidates_by_layer, wrapper_resources
+from admmfpga.mapping.bounds import folding_bounds, stream_bounds, vectors
+from admmfpga.mapping.candidates import Mixtures
 from admmfpga.mapping.folding import usable
 from admmfpga.mapping.front import pareto_front
-from admmfpga.mapping.search import fold
-from admmfpga.network import Conv, IntType, Network, Requantization, Tensor
+from admmfpga.mapping.search import Refine, fold
+from admmfpga.network import Conv, IntType, Network, Requantization, Tensor, compact, plain
 
 
 def chain(layers: int, rng: np.random.Generator) -> Network:
@@ -46,13 +51,43 @@ def chain(layers: int, rng: np.random.Generator) -> Network:
     return network
 
 
+def finer(path: Path, images: Path | None, board: Board) -> None:
+    """Print the least frame interval over more and more kinds of foldings."""
+    calibration = None if images is None else np.load(images)["images"]
+    network = compact(plain(load(path, calibration=calibration).network))
+    every = candidates_by_layer(network, ("dense",))
+    fixed = wrapper_resources()
+    least = max(bound.interval for bound in stream_bounds(network, axis_formats(network, 1), None))
+
+    def interval(wanted: Callable[[Folding], bool], refine: Refine | None = None) -> int:
+        layers = {name: [c for c in options if wanted(c.folding)] for name, options in every.items()}
+        found = fold(layers, board.resources, fixed, board=board.name, least_useful=least, refine=refine)
+        return max(found.interval, least)
+
+    mixtures = Mixtures(network)
+    rows = {
+        "a product a DSP block": interval(lambda folding: folding.pack == 1),
+        "several products a DSP block": interval(lambda _: True),
+        "mixtures": interval(lambda _: True, mixtures),
+    }
+    bounds = folding_bounds(mixtures(every, rows["mixtures"]), usable(board.resources), fixed, vectors(network))
+    rows |= {f"bound: {bound.kind}": bound.interval for bound in bounds}
+    print(json.dumps(rows, indent=2))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", type=int, nargs="+", default=[10, 50])
     parser.add_argument("--board", default="zcu104")
     parser.add_argument("--points", type=int, default=20)
+    parser.add_argument("--model", type=Path, help="instead: what finer foldings of dense PEs gain for this network")
+    parser.add_argument("--calibration", type=Path, help="NPZ with images, for a float model")
     arguments = parser.parse_args()
     board = load_board(arguments.board)
+    if arguments.model:
+        with using(board.family):
+            finer(arguments.model, arguments.calibration, board)
+        return
     for layers in arguments.layers:
         network = chain(layers, np.random.default_rng(0))
         row: dict[str, object] = {"layers": layers, "board": board.name}

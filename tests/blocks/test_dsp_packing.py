@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from admmfpga.blocks import DensePE
 from admmfpga.blocks.dsp_packing import PACKS, from_borrow_form, is_narrow, spacing, to_borrow_form
 from admmfpga.blocks.families import using
+from admmfpga.codegen.environment import make_environment
+from admmfpga.codegen.rtl import block_sources, compile_order, render_registers
 from admmfpga.mapping.units import multiplier_forms
 from admmfpga.network import IntArray, IntType
 from admmfpga.packing.memory import pack_words
-from admmfpga.resources import resource_dir
 from admmfpga.tools.yosys import Job, Yosys
 
 
@@ -127,7 +128,10 @@ def test_yosys_finds_two_8_bit_and_four_4_bit_multiplications_in_a_dsp_block(tmp
         parameters = {key: str(value) for key, value in block.rtl_parameters().items()}
         jobs[name] = Job("dense_pe", parameters | {"WEIGHTS": f'"{memory.name}.mem"'})
         expected[name] = block.resources()
-    sources = sorted((resource_dir("hls_templates") / "rtl").glob("*.sv"))
+    files = block_sources() | render_registers(make_environment())
+    for file, text in files.items():
+        (tmp_path / file).write_text(text)
+    sources = [tmp_path / file for file in compile_order(list(files))]
     found = Yosys().synthesize(jobs, sources, family="xc7", folder=tmp_path / "work", memories=images)
     assert {name: one.resources.dsp for name, one in found.items()} == {"bits8": 100, "bits4": 50}
     assert {name: one.dsp for name, one in expected.items()} == {"bits8": 100, "bits4": 50}

@@ -32,7 +32,8 @@ def test_share_is_counted_and_equals_the_schedule(tmp_path):
     report = with_verification(report, {"rtl": outcome.as_dict()})
     sparse = [layer for layer in report["layers"] if layer["block"] == "csr_pe"]
     assert len(sparse) == 2
-    vectors = {stage.layer: stage.block.vectors for stage in design.stages if stage.block.stem == "csr_pe"}
+    arrays = (stage for stage in design.stages if stage.block.stem == "csr_pe")
+    vectors = {stage.layer: stage.block.vectors * stage.block.batch for stage in arrays}
     for layer in sparse:
         expected = layer["kept_weights"] * vectors[layer["name"]] / layer["multiplications"]
         assert layer["weight_slots_simulated"] == pytest.approx(expected, abs=1e-6)

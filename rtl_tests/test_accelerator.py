@@ -155,11 +155,13 @@ def test_low_bit_networks(seed, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [600, 603, 625, 637])
 def test_random_graphs(seed, tmp_path):
     """Branches that meet again: no deadlock under stalls, cycles as the timing model says, HLS too."""
-    rng = np.random.default_rng(600 + seed)
+    rng = np.random.default_rng(seed)
     design = random_graph_design(rng)
+    stems = {600: {"average_pool"}, 603: {"depthwise_pe", "lookup"}, 625: {"pad"}, 637: {"concat", "resize"}}
+    assert stems[seed] <= {stage.block.stem for stage in design.stages}
     build = write(design, tmp_path)
     check_rtl(design, build, 4, rng)
     check_hls(design, build, rng)

@@ -25,16 +25,20 @@ from admmfpga.network import (
     BIPOLAR,
     Add,
     AveragePool,
+    Concat,
     Conv,
     Dense,
     Flatten,
     IntArray,
     IntType,
+    Lookup,
     MaxPool,
     Network,
     Node,
+    Pad,
     Requantization,
     Rescale,
+    Resize,
     Tensor,
     compact,
     fixed_point,
@@ -42,7 +46,7 @@ from admmfpga.network import (
     requantization_of,
     window_positions,
 )
-from admmfpga.network.graph import window_extent
+from admmfpga.network.graph import output_shape, window_extent
 from admmfpga.network.ranges import accumulator_type, weight_type
 
 
@@ -183,6 +187,31 @@ class NetworkMaker:
         node = AveragePool(name, (self.last,), f"{name}_out", kernel, strides, pads, 0, rule, edge_multipliers=edges)
         return self._add(node, (height, width, channels), dtype)
 
+    def lookup(self, dtype: IntType, *, per_channel: bool = False) -> NetworkMaker:
+        source = self.tensor
+        shape = (source.channels if per_channel else 1, 1 << source.dtype.bits)
+        table = self.rng.integers(dtype.min, dtype.max, shape, endpoint=True)
+        name = f"lookup{len(self.network.nodes)}"
+        return self._add(Lookup(name, (self.last,), f"{name}_out", table, dtype), source.shape, dtype)
+
+    def concat(self, *others: str, axis: int = 2) -> NetworkMaker:
+        """The last tensor and others of its type behind each other."""
+        names = (self.last, *others)
+        name = f"concat{len(self.network.nodes)}"
+        node = Concat(name, names, f"{name}_out", axis)
+        return self._add(node, output_shape(node, [self.network.tensors[one] for one in names]), self.tensor.dtype)
+
+    def resize(self, factors: tuple[int, int]) -> NetworkMaker:
+        name = f"resize{len(self.network.nodes)}"
+        node = Resize(name, (self.last,), f"{name}_out", factors)
+        return self._add(node, output_shape(node, [self.tensor]), self.tensor.dtype)
+
+    def pad(self, pads: tuple[int, int, int, int], spacing: tuple[int, int] = (1, 1)) -> NetworkMaker:
+        name, source = f"pad{len(self.network.nodes)}", self.tensor
+        value = int(self.rng.integers(source.dtype.min, source.dtype.max, endpoint=True))
+        node = Pad(name, (self.last,), f"{name}_out", pads, value, spacing)
+        return self._add(node, output_shape(node, [source]), source.dtype)
+
     def add(self, *others: str, dtype: IntType | None = None) -> NetworkMaker:
         """Sum of the last tensor and others of its shape."""
         dtype, names = dtype or IntType(8, False), (self.last, *others)
@@ -254,7 +283,7 @@ def _random_image_layer(maker: NetworkMaker, rng: np.random.Generator) -> None:
 
 
 def random_graph(rng: np.random.Generator) -> Network:
-    """A few layers with branches: sums around one or two layers, averages, convolutions with groups, a dense layer."""
+    """A few layers with branches: sums and joins around one or two layers, layers of all other kinds, a dense layer."""
     height, width, channels = (int(v) for v in rng.integers([2, 2, 1], [8, 8, 6]))
     maker = NetworkMaker((height, width, channels), random_type(rng), rng)
     if rng.integers(2):
@@ -269,26 +298,28 @@ def random_graph(rng: np.random.Generator) -> Network:
 
 
 def _random_other_layer(maker: NetworkMaker, rng: np.random.Generator) -> None:
-    """An average of each kind, or a convolution with groups."""
-    height, width, _ = maker.tensor.shape
-    kind = rng.integers(5)
+    """A layer that is no matrix product."""
+    height, width, channels = maker.tensor.shape
+    kind = rng.integers(8)
+    pads = (1, 1, 1, 1)
     if kind == 0:
-        maker.average((height, width), dtype=random_type(rng))
+        maker.grouped(int(rng.integers(1, 3)), (3, 3), pads=pads, dtype=random_type(rng))
     elif kind == 1:
-        maker.average((min(3, height), min(3, width)), (2, 1), dtype=random_type(rng))
+        maker.average((height, width), dtype=random_type(rng))
     elif kind == 2:
-        maker.average((3, 3), pads=(1, 1, 1, 1), dtype=random_type(rng), count_pads=False)
+        maker.average((min(3, height), min(3, width)), (2, 1), dtype=random_type(rng))
+    elif kind == 3:
+        maker.average((3, 3), pads=pads, dtype=random_type(rng), count_pads=False)
+    elif kind == 4:
+        maker.lookup(random_type(rng), per_channel=bool(rng.integers(2)))
+    elif kind == 5:
+        maker.resize(tuple(int(v) for v in rng.integers(1, 3, 2)))
+    elif kind == 6:
+        maker.pad(tuple(int(v) for v in rng.integers(0, 3, 4)), tuple(int(v) for v in rng.integers(1, 3, 2)))
     else:
-        _random_grouped(maker, rng)
-
-
-def _random_grouped(maker: NetworkMaker, rng: np.random.Generator) -> None:
-    """A convolution with groups, dilated."""
-    height, _, channels = maker.tensor.shape
-    if rng.integers(2):
         dilations = (2, 1) if height > 1 else (1, 2)
-        groups = [g for g in (2, 3, 1) if (channels % g == 0 and g < channels) or g == 1]
-        maker.grouped(1, (2, 2), pads=(1, 1, 1, 1), dilations=dilations, groups=groups[0], dtype=random_type(rng))
+        groups = [g for g in (2, 3, channels) if channels % g == 0]
+        maker.grouped(1, (2, 2), pads=pads, dilations=dilations, groups=groups[0], dtype=random_type(rng))
 
 
 def _random_shortcut(maker: NetworkMaker, rng: np.random.Generator) -> None:
@@ -307,7 +338,18 @@ def _random_shortcut(maker: NetworkMaker, rng: np.random.Generator) -> None:
         maker.last = start
         maker.conv(joined.channels, (1, 1), dtype=random_type(rng))
         same, maker.last = [maker.last], end
-    maker.add(*same[: int(rng.integers(1, 3))], dtype=random_type(rng))
+    if rng.integers(3):
+        maker.add(*same[: int(rng.integers(1, 3))], dtype=random_type(rng))
+        return
+    # A join wants one type.
+    dtype = random_type(rng)
+    maker.rescale(dtype)
+    end, names = maker.last, []
+    for name in same[: int(rng.integers(1, 3))]:
+        maker.last = name
+        names.append(maker.rescale(dtype).last)
+    maker.last = end
+    maker.concat(*names, axis=int(rng.integers(3)))
 
 
 def pruned(network: Network, rng: np.random.Generator) -> Network:

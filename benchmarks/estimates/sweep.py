@@ -159,6 +159,67 @@ def _average_pool(rng: np.random.Generator) -> Parameters:
     }
 
 
+def _depthwise_pe(rng: np.random.Generator) -> Parameters:
+    while True:
+        pe, filters, taps = _pick(rng, 1, 1, 2, 4, 8, 16), _pick(rng, 1, 1, 1, 2), _pick(rng, 4, 9, 9, 9, 25)
+        simd = _pick(rng, *(d for d in range(1, taps + 1) if taps % d == 0))
+        groups, use_dsp, block_ram = _pick(rng, 1, 2, 4, 8, 16, 32), bool(rng.integers(3)), bool(rng.integers(2))
+        depth = groups * (taps // simd)
+        if pe * filters * simd <= (20 if use_dsp else 10) and (block_ram or depth * pe * filters * simd <= 3000):
+            break
+    in_bits, weight_bits = _pick(rng, 2, 4, 4, 6, 8, 8, 8), _pick(rng, 2, 3, 4, 4, 6, 8, 8)
+    return {
+        "pe": pe,
+        "simd": simd,
+        "taps": taps,
+        "filters": filters,
+        "groups": groups,
+        "positions": 4,
+        "in_bits": in_bits,
+        "in_signed": bool(rng.integers(2)),
+        "weight_bits": weight_bits,
+        "acc_bits": in_bits + weight_bits + int(np.ceil(np.log2(taps))),
+        "use_dsp": use_dsp,
+        "weight_block_ram": block_ram,
+        "out_depth": _pick(rng, 2, 2, 4, 8, 9),
+    }
+
+
+def _concat(rng: np.random.Generator) -> Parameters:
+    turn = {"first": _pick(rng, 1, 1, 2, 3, 8, 16, 100), "second": _pick(rng, 1, 1, 2, 3, 8, 16, 100), "repeats": 3}
+    return {"lanes": _pick(rng, 1, 2, 4, 8), "bits": int(rng.integers(1, 9)), "signed": False, "out_depth": 2} | turn
+
+
+def _lookup(rng: np.random.Generator) -> Parameters:
+    in_bits, count = _pick(rng, 2, 4, 5, 6, 8, 8, 8), _pick(rng, 1, 1, 1, 3, 8)
+    return {
+        "lanes": _pick(rng, 1, 2, 4) if count == 1 else 1,
+        "in_bits": in_bits,
+        "in_signed": False,
+        "out_bits": int(rng.integers(2, 9)),
+        "out_signed": False,
+        "count": count,
+        "table_block_ram": bool(rng.integers(2)) and count << in_bits >= 64,
+        "beats": 8,
+        "out_depth": _pick(rng, 2, 3, 3, 8),
+    }
+
+
+def _image(rng: np.random.Generator) -> Parameters:
+    shape = {"height": int(rng.integers(1, 33)), "width": int(rng.integers(1, 33))}
+    shape |= {"channels": _pick(rng, 1, 1, 2, 4, 8), "groups": _pick(rng, 1, 1, 2, 4, 8, 16, 20)}
+    return shape | {"bits": int(rng.integers(2, 9)), "signed": False, "out_depth": _pick(rng, 2, 2, 3, 8)}
+
+
+def _pad(rng: np.random.Generator) -> Parameters:
+    border = {"pads": [int(v) for v in rng.integers(0, 5, 4)], "pad_value": int(rng.integers(0, 3))}
+    return _image(rng) | border | {"spacing": [_pick(rng, 1, 1, 2, 3), _pick(rng, 1, 1, 2, 3)]}
+
+
+def _resize(rng: np.random.Generator) -> Parameters:
+    return _image(rng) | {"factors": [[2, 2], [2, 2], [3, 2], [1, 2], [2, 1], [4, 4]][rng.integers(6)]}
+
+
 def _window(rng: np.random.Generator) -> Parameters:
     kernel = (_pick(rng, 1, 2, 2, 3, 3, 3, 5), _pick(rng, 1, 2, 2, 3, 3, 3, 5))
     size = [int(rng.integers(k, 33)) for k in kernel]
@@ -448,6 +509,11 @@ DRAWS: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, in
     "stream_fork": (_stream_fork, 10, 0, 6),
     "add": (_add, 24, 0, 10),
     "average_pool": (_average_pool, 10, 0, 2),
+    "depthwise_pe": (_depthwise_pe, 10, 0, 4),
+    "concat": (_concat, 4, 0, 2),
+    "lookup": (_lookup, 6, 0, 2),
+    "pad": (_pad, 6, 0, 2),
+    "resize": (_resize, 6, 0, 2),
     "width_converter": (_width_converter, 16, 8, 8),
     "axis_input": (_axis, 8, 4, 5),
     "axis_output": (_axis, 8, 4, 5),
@@ -542,6 +608,10 @@ def memories_of(stem: str, p: Parameters, seed: int, name: str = "made") -> dict
     if stem in ("dense_pe", "binary_pe"):
         bits, shape = p["weight_bits"], (p["rows"], p["columns"])
         contents["matrix"] = _matrix(*shape, bits, rng) if bits > 1 else rng.choice([-1, 1], shape)
+    if stem == "depthwise_pe":
+        contents["filters"] = _matrix(p["pe"] * p["groups"] * p["filters"], p["taps"], p["weight_bits"], rng)
+    if stem == "lookup":
+        contents["table"] = rng.integers(0, 1 << p["out_bits"], (p["count"], 1 << p["in_bits"]))
     if stem == "csr_pe":
         contents["matrix"] = sparse_matrix(p)
     if stem == "requantize":

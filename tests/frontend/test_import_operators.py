@@ -355,10 +355,12 @@ def test_shared_layers_are_computed_once(tmp_path: Path) -> None:
 
 def test_hardware_refuses_all_at_once(tmp_path: Path) -> None:
     made = Maker((1, 4, 10, 9), np.random.default_rng(5))
-    imported = load(made.save(tmp_path / "m.onnx", FLOAT["inverted residual"](made)), calibration=made.images)
+    x = made.fit(made.node("LRN", conv(made, made.input()), size=3))
+    product = made.fit(made.node("Mul", x, made.fit(made.node("Sigmoid", x))))
+    imported = load(made.save(tmp_path / "m.onnx", product), calibration=made.images)
     with pytest.raises(UserError) as caught:
         hardware_nodes(imported.network)
-    for word in ("Lookup", "depthwise", "2 of the model's layers"):
+    for word in ("LocalResponseNorm", "Multiply", "2 of the model's layers"):
         assert word in str(caught.value)
 
 

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +19,17 @@ from admmfpga.blocks import (
     AxisInput,
     AxisOutput,
     Block,
+    Concat,
     CsrPE,
     DensePE,
+    DepthwisePE,
     Fifo,
+    Lookup,
     MaxPool,
+    Pad,
     Port,
     Requantize,
+    Resize,
     StreamFork,
     Threshold,
     WidthConverter,
@@ -119,6 +125,71 @@ def _average_pool(rng: np.random.Generator) -> Iterator[Made]:
             sum_bits=IntType.signed_holding(taps * count * dtype.min, taps * count * dtype.max).bits,
         )
         yield _case(block, rng)
+
+
+def _depthwise_pe(rng: np.random.Generator) -> Iterator[Made]:
+    # (pe, simd, taps, filters, groups)
+    for pe, simd, taps, filters, groups in [(1, 1, 9, 1, 2), (4, 9, 9, 1, 3), (2, 3, 9, 2, 1), (3, 1, 1, 1, 2)]:
+        bits = int(rng.integers(2, 9))
+        top = (1 << (bits - 1)) - 1
+        filters_ = rng.integers(-top, top, (pe * groups * filters, taps), endpoint=True)
+        activation = IntType(int(rng.integers(1, 9)), _signed(rng))
+        bound = taps * top * max(activation.max, -activation.min)
+        block = DepthwisePE(
+            pe=pe,
+            simd=simd,
+            taps=taps,
+            filters=filters,
+            groups=groups,
+            positions=3,
+            in_bits=activation.bits,
+            in_signed=activation.signed,
+            weight_bits=bits,
+            acc_bits=IntType.signed_holding(-bound, bound).bits,
+            use_dsp=_signed(rng),
+        )
+        yield _case(block, rng, {"filters": filters_})
+
+
+def _concat(rng: np.random.Generator) -> Iterator[Made]:
+    for lanes, first, second, repeats in [(1, 1, 1, 5), (3, 2, 5, 2), (9, 7, 1, 1)]:
+        bits = int(rng.integers(1, 10))
+        yield _case(
+            Concat(lanes=lanes, bits=bits, signed=_signed(rng), first=first, second=second, repeats=repeats), rng
+        )
+
+
+def _lookup(rng: np.random.Generator) -> Iterator[Made]:
+    for lanes, in_bits, out_bits, count in [(3, 8, 8, 1), (1, 3, 6, 5), (1, 1, 1, 1)]:
+        for in_signed in (False, True):
+            result = IntType(out_bits, _signed(rng))
+            block = Lookup(
+                lanes=lanes,
+                in_bits=in_bits,
+                in_signed=in_signed,
+                out_bits=out_bits,
+                out_signed=result.signed,
+                count=count,
+                beats=4 * count,
+            )
+            table = rng.integers(result.min, result.max, (count, 1 << in_bits), endpoint=True)
+            yield _case(block, rng, {"table": table})
+
+
+def _image_shape(rng: np.random.Generator) -> dict[str, Any]:
+    shape = {name: int(rng.integers(1, 5)) for name in ("height", "width", "channels", "groups")}
+    return shape | {"bits": int(rng.integers(2, 9)), "signed": _signed(rng)}
+
+
+def _pad(rng: np.random.Generator) -> Iterator[Made]:
+    for gaps in [(1, 1), (2, 3), (1, 2)]:
+        pads = tuple(int(v) for v in rng.integers(0, 4, 4))
+        yield _case(Pad(**_image_shape(rng), pads=pads, pad_value=int(rng.integers(0, 2)), spacing=gaps), rng)
+
+
+def _resize(rng: np.random.Generator) -> Iterator[Made]:
+    for factors in [(2, 2), (1, 3), (3, 1)]:
+        yield _case(Resize(**_image_shape(rng), factors=factors), rng)
 
 
 def _window(rng: np.random.Generator) -> Iterator[Made]:
@@ -347,6 +418,11 @@ MAKERS: dict[str, Callable[[np.random.Generator], Iterator[Made]]] = {
     "binary_pe": _binary_pe,
     "threshold": _threshold,
     "average_pool": _average_pool,
+    "depthwise_pe": _depthwise_pe,
+    "concat": _concat,
+    "lookup": _lookup,
+    "pad": _pad,
+    "resize": _resize,
     "stream_fork": _stream_fork,
     "add": _add,
     "fifo": _fifo,

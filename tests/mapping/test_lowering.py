@@ -53,6 +53,28 @@ def test_pruned_networks_equal_the_reference(seed, make):
     assert design.timing.frame_interval == max(stage.block.cycles for stage in design.stages)
 
 
+def test_a_mobile_network_is_mapped_onto_a_board():
+    """Inverted residuals with a table activation: every layer has candidates, prices and a place in the report."""
+    rng = np.random.default_rng(0)
+    maker = NetworkMaker((8, 8, 3), IntType(8, False), rng)
+    maker.conv(4, (3, 3), (2, 2), (1, 1, 1, 1))
+    for stride in (1, 2):
+        start = maker.last
+        maker.conv(8, (1, 1)).lookup(IntType(8, False)).grouped(1, (3, 3), (stride, stride), (1, 1, 1, 1))
+        maker.conv(4, (1, 1))
+        if stride == 1:
+            maker.add(start)
+    network = maker.average(maker.tensor.shape[:2]).flatten().dense(10, IntType(8, True)).done()
+    board = load_board("pynq")
+    design = map_network(network, board.resources, board="pynq", target_interval=2000)
+    assert {"depthwise_pe", "lookup", "add"} <= {stage.block.stem for stage in design.stages}
+    frames = random_frames(network, 2, rng)
+    for frame, expected in zip(frames, run(network, frames), strict=True):
+        np.testing.assert_array_equal(stream_beats(design, frame)["m_axis"].ravel(), expected.ravel())
+    report = make_report(design, board, clock_mhz=100, model_name="made", model_sha256="0" * 64)
+    assert all(layer["cycles"] for layer in report["layers"])
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_every_stream_stays_inside_its_type(seed):
     rng = np.random.default_rng(seed)

@@ -6,12 +6,17 @@ from admmfpga.blocks.axis_input import AxisInput
 from admmfpga.blocks.axis_output import AxisOutput
 from admmfpga.blocks.base import Block, Contents, Join, Port, Resources, Schedule
 from admmfpga.blocks.binary_pe import BinaryPE
+from admmfpga.blocks.concat import Concat
 from admmfpga.blocks.csr_pe import CsrPE
 from admmfpga.blocks.dense_pe import DensePE
+from admmfpga.blocks.depthwise_pe import DepthwisePE
 from admmfpga.blocks.fifo import Fifo
+from admmfpga.blocks.lookup import Lookup
 from admmfpga.blocks.matrix_unit import MatrixUnit
 from admmfpga.blocks.max_pool import MaxPool
+from admmfpga.blocks.pad import Pad
 from admmfpga.blocks.requantize import Requantize
+from admmfpga.blocks.resize import Resize
 from admmfpga.blocks.stream_fork import StreamFork
 from admmfpga.blocks.threshold import Threshold
 from admmfpga.blocks.unrolled_pe import UnrolledPE
@@ -32,8 +37,13 @@ BLOCKS: dict[str, type[Block]] = {
         Threshold,
         MaxPool,
         AveragePool,
+        DepthwisePE,
         StreamFork,
         Add,
+        Concat,
+        Lookup,
+        Pad,
+        Resize,
         Fifo,
         AxisOutput,
     )
@@ -48,15 +58,20 @@ __all__ = [
     "AxisOutput",
     "BinaryPE",
     "Block",
+    "Concat",
     "Contents",
     "CsrPE",
     "DensePE",
+    "DepthwisePE",
     "Fifo",
     "Join",
+    "Lookup",
     "MatrixUnit",
     "MaxPool",
+    "Pad",
     "Port",
     "Requantize",
+    "Resize",
     "Resources",
     "Schedule",
     "StreamFork",

@@ -6,17 +6,21 @@ from admmfpga.errors import UserError
 from admmfpga.network import (
     Add,
     AveragePool,
+    Concat,
     Conv,
     Dense,
     Flatten,
+    Lookup,
     MaxPool,
     Network,
     Node,
+    Pad,
     Reorder,
     Rescale,
+    Resize,
 )
 
-HARDWARE = (Add, AveragePool, Conv, Dense, Flatten, MaxPool, Rescale)
+HARDWARE = (Add, AveragePool, Concat, Conv, Dense, Flatten, Lookup, MaxPool, Pad, Rescale, Resize)
 """Operators that blocks compute."""
 
 
@@ -64,8 +68,6 @@ def without_hardware(network: Network) -> list[tuple[str, str]]:
 def _missing(network: Network, node: Node) -> str:
     """Why a layer has no hardware; empty if it has."""
     match node:
-        case Conv() if node.depthwise:
-            return "depthwise convolution"
         case Add():
             shapes = {network.tensors[name].shape for name in node.inputs}
             if len(shapes) > 1:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
-from admmfpga.blocks import Block, CsrPE, MatrixUnit, Requantize, Threshold
+from admmfpga.blocks import Block, CsrPE, DepthwisePE, MatrixUnit, Requantize, Threshold
 from admmfpga.mapping import Design, Stage
 
 _HOROWITZ = "M. Horowitz, Computing's energy problem (and what we can do about it), ISSCC 2014, 45 nm at 0.9 V"
@@ -129,6 +129,13 @@ def nanojoules(picojoules: float) -> float:
 
 def _array(block: Block) -> Energy:
     """Of a PE array; nothing for other blocks."""
+    if isinstance(block, DepthwisePE):
+        products = block.multipliers * block.cycles
+        return Energy(
+            multiplications=products * multiplication(block.in_bits, block.weight_bits),
+            additions=products * addition(block.acc_bits),
+            activations=read(block.source.width * block.cycles),
+        )
     if not isinstance(block, MatrixUnit):
         return Energy()
     products = block.multipliers * block.cycles

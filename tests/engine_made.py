@@ -33,9 +33,11 @@ class EngineMaker(NetworkMaker):
 
     Attributes:
         prunes: some layers lose weights.
+        columns: share of columns, the same for all filters, that layers keep.
     """
 
     prunes = False
+    columns = 1.0
 
     def at(self, name: str) -> EngineMaker:
         """The next layer reads this tensor."""
@@ -48,6 +50,8 @@ class EngineMaker(NetworkMaker):
         if self.prunes and self.rng.integers(2):
             found = found * (self.rng.random(shape) < self.rng.choice([0.02, 0.1, 0.4]))
             found *= np.repeat(self.rng.random((*shape[:-1], -(-shape[-1] // 8))) < 0.7, 8, axis=-1)[..., : shape[-1]]
+        if self.columns < 1:
+            found = found * (self.rng.random(shape[1:]) < self.columns)
         return found
 
     def name(self, stem: str) -> str:
@@ -136,6 +140,7 @@ def random_engine_network(rng: np.random.Generator) -> Network:
     height, width = (int(v) for v in rng.integers(3, 12, 2))
     maker = EngineMaker((height, width, int(rng.integers(1, 20))), random_type(rng), rng)
     maker.prunes = True
+    maker.columns = float(rng.choice([1.0, 1.0, 0.4]))
     if rng.integers(2):
         maker.conv(int(rng.integers(1, 30)), (3, 3), (int(rng.integers(1, 3)), 1), (1, 1, 1, 1))
     for _ in range(int(rng.integers(1, 4))):

@@ -106,12 +106,18 @@ class Builder:
         return self.network
 
 
-def prune(network: Network, conv: float, dense: float) -> None:
-    """Zeroes random weights in place, down to these densities; depthwise convolutions keep theirs."""
+def prune(network: Network, conv: float, dense: float, columns: float = 1.0) -> None:
+    """Zeroes random weights in place, down to these densities; depthwise convolutions keep theirs.
+
+    Args:
+        columns: share of a convolution's columns (input channel and tap) that all its filters keep.
+    """
     rng = np.random.default_rng(1)
     for node in network.nodes:
         if isinstance(node, Conv | Dense) and not (isinstance(node, Conv) and node.depthwise):
             density = conv if isinstance(node, Conv) else dense
+            if isinstance(node, Conv) and columns < 1:
+                node.weights[:, rng.random(node.weights.shape[1:]) >= columns] = 0
             if density < 1:
                 node.weights[rng.random(node.weights.shape, dtype=np.float32) >= density] = 0
 

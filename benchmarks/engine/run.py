@@ -4,7 +4,7 @@
 
 Cycles are modelled, for DRAM of a fixed latency; the model is equal to the RTL wherever both ran
 (rtl_tests/test_engine.py). Weights are random: of their values only zeros matter, which --conv-density and
---fc-density spread at random.
+--fc-density spread at random; --conv-columns prunes columns of convolutions for all filters alike.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--latency", type=int, default=DEFAULT_LATENCY, help="cycles from a DRAM address to its data")
     parser.add_argument("--conv-density", type=float, default=1.0, help="share of weights that are not zero")
     parser.add_argument("--fc-density", type=float, default=1.0)
+    parser.add_argument("--conv-columns", type=float, default=1.0, help="share of columns that convolutions keep")
     parser.add_argument("--layers", action="store_true", help="print every layer")
     arguments = parser.parse_args()
     board = load_board(arguments.board)
@@ -36,7 +37,7 @@ def main() -> None:
     print(f"{board.name}: {shape}")
     for name in arguments.networks:
         network = getattr(networks, name)()
-        networks.prune(network, arguments.conv_density, arguments.fc_density)
+        networks.prune(network, arguments.conv_density, arguments.fc_density, arguments.conv_columns)
         program = make_program(lower(network, shape), shape)
         timing = time_program(program, arguments.latency)
         if arguments.layers:

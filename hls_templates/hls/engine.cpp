@@ -126,6 +126,50 @@ void step(const int c[FIELDS], int kind, bool first, int base, int row, int y, i
   }
 }
 
+// One gathered step: every lane reads an input plane and tap of its own.
+void gathered_step(const int c[FIELDS], bool first, const unsigned char* index, const signed char weight[PE][SIMD],
+                   const unsigned char scratchpad[ENGINE_SCRATCHPAD][SIMD], int accumulator[ENGINE_POSITIONS][PE]) {
+  int offset[SIMD], dx[SIMD], dy[SIMD], dr[SIMD];
+#pragma HLS ARRAY_PARTITION variable=offset complete dim=1
+#pragma HLS ARRAY_PARTITION variable=dx complete dim=1
+#pragma HLS ARRAY_PARTITION variable=dy complete dim=1
+#pragma HLS ARRAY_PARTITION variable=dr complete dim=1
+  for (int lane = 0; lane < SIMD; ++lane) {
+    const unsigned entry = (unsigned)field(index, lane);
+    const int kernel_row = (int)(entry >> 28);
+    offset[lane] = (int)(entry & 0xfffffu);
+    dx[lane] = (int)(entry >> 20 & 0xffu);
+    dy[lane] = kernel_row * c[KERNEL_Y_STEP];
+    dr[lane] = kernel_row * c[KERNEL_ROW_STEP] % c[RING];
+  }
+  int position = 0;
+  int at_row = c[ROW], at_y = c[Y];
+  for (int i = 0; i < c[ROWS]; ++i) {
+    int at_x = c[X];
+    for (int j = 0; j < c[COLUMNS]; ++j) {
+#pragma HLS PIPELINE II=1
+      short code[SIMD];
+#pragma HLS ARRAY_PARTITION variable=code complete dim=1
+      for (int lane = 0; lane < SIMD; ++lane) {
+        const int y = at_y + dy[lane], x = at_x + dx[lane];
+        const bool exists = y >= 0 && y < c[HEIGHT] && x >= 0 && x < c[WIDTH];
+        const int address = c[BASE] + offset[lane] + wrapped(at_row + dr[lane], c[RING]) + at_x;
+        const unsigned char raw = exists ? scratchpad[address][lane] : (unsigned char)c[PAD_VALUE];
+        code[lane] = (c[FLAGS] & 16) != 0 ? (short)(signed char)raw : (short)raw;
+      }
+      for (int pe = 0; pe < PE; ++pe) {
+        int sum = 0;
+        for (int lane = 0; lane < SIMD; ++lane) sum += code[lane] * weight[pe][lane];
+        accumulator[position][pe] = first ? sum : accumulator[position][pe] + sum;
+      }
+      ++position;
+      at_x += c[COLUMN_STEP];
+    }
+    at_row = wrapped(at_row + c[ROW_STEP], c[RING]);
+    at_y += c[Y_STEP];
+  }
+}
+
 // Weights of a step, one byte each. Returns the bytes read.
 unsigned dense(const unsigned char* stream, signed char weight[PE][SIMD]) {
   for (int pe = 0; pe < PE; ++pe) {
@@ -321,6 +365,21 @@ int engine(const unsigned char* stream, const unsigned char* list, unsigned char
     }
     int base = c[BASE], tap = 0;
     bool first = (c[FLAGS] & 4) != 0;
+    if ((c[FLAGS] & 128) != 0) {
+      const int INDICES = PE / 4;  // steps whose indices share a word
+      unsigned long long index = at;
+      for (int n = 0; n < c[PLANES]; ++n) {
+        if (n % INDICES == 0) {
+          index = at;
+          at += WORD_BYTES;
+        }
+        at += dense(stream + at, weight);
+        gathered_step(c, first, stream + index + n % INDICES * SIMD * 4, weight, scratchpad, accumulator);
+        first = false;
+      }
+      if ((c[FLAGS] & 8) != 0) drain(c, bias, multiplier, accumulator, scratchpad);
+      continue;
+    }
     for (int plane = 0; plane < c[PLANES]; ++plane) {
       int row = c[ROW], y = c[Y];
       for (int i = 0; i < c[KERNEL_ROWS]; ++i) {

@@ -172,7 +172,8 @@ module engine
   );
 
   wire transfer_write, result_write;
-  wire [ADDRESS_WIDTH-1:0] transfer_address, result_address, read_address;
+  wire [ADDRESS_WIDTH-1:0] transfer_address, result_address;
+  wire [SIMD*ADDRESS_WIDTH-1:0] read_address;
   wire [SIMD*8-1:0] transfer_data, result_data, read_data, stored_data;
 
   engine_transfer #(
@@ -239,7 +240,7 @@ module engine
   );
 
   engine_scratchpad #(
-      .WIDTH(SIMD * 8),
+      .LANES(SIMD),
       .DEPTH(DEPTH)
   ) scratchpad_i (
       .clk(aclk),

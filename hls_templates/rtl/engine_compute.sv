@@ -3,6 +3,10 @@
 // A command comes from the weight stream: its header, then the weights of its steps. A step (input plane, kernel row, kernel
 // column) visits every position of the tile, one a cycle, at least LEAST cycles long. Accumulators lie in two memories: one
 // is drained while the other is added to. A step whose weights are all zero visits no position, but the one that clears.
+//
+// A gathered command has words of indices between its weights: each lane of each step reads an input plane and tap of its own.
+// INDICES steps share a word of indices; a lane's 32 bits are the words from the command's base to its plane and column (20),
+// the column of its tap (8) and the row of its tap (4).
 `default_nettype none
 
 module engine_compute #(
@@ -27,7 +31,7 @@ module engine_compute #(
     // The array multiplies.
     output wire                     busy,
     // Scratchpad: read for the array, written with results in odd cycles.
-    output wire  [ADDRESS_BITS-1:0] read_address,
+    output wire  [SIMD*ADDRESS_BITS-1:0] read_address,
     input  wire  [      SIMD*8-1:0] read_data,
     input  wire                     slot,
     output wire                     write,
@@ -41,6 +45,9 @@ module engine_compute #(
   localparam int HEADER_WORDS = (HEADER_BYTES + 8 * PE + WORD_BYTES - 1) / WORD_BYTES;
   localparam int HEADER_BITS = HEADER_WORDS > 1 ? $clog2(HEADER_WORDS) : 1;
   localparam int LEAST = 8;
+  localparam int INDICES = PE / 4;
+  localparam int INDEX_BITS = $clog2(INDICES + 1);
+  localparam int TAP_ROWS = 16;
   localparam int POSITION_BITS = POSITIONS > 1 ? $clog2(POSITIONS) : 1;
   localparam bit [1:0] MATRIX = 0, DEPTHWISE = 1, MAXIMUM = 3;
   localparam bit [1:0] LOAD = 0, LOOKUP = 2;  // of serial commands
@@ -114,8 +121,10 @@ module engine_compute #(
 
   // --- Steps and positions.
 
-  typedef enum logic [1:0] {
+  typedef enum logic [2:0] {
     IDLE,
+    ROWS,
+    INDEX,
     STEP,
     FLUSH,
     SERIAL
@@ -147,16 +156,25 @@ module engine_compute #(
   wire last_column = column == c_columns - 32'd1;
   wire last_position = last_column && row == c_rows - 32'd1;
   wire step_over = state == STEP && (positions_done || last_position) && cycles_left == '0;
-  wire last_kernel_column = kernel_column == c_kernel_columns - 32'd1;
-  wire last_kernel_row = last_kernel_column && kernel_row == c_kernel_rows - 32'd1;
+  // All steps of a gathered command count as planes of one tap.
+  wire gathered = c_flags[7];
+  wire last_kernel_column = gathered || kernel_column == c_kernel_columns - 32'd1;
+  wire last_kernel_row = gathered || last_kernel_column && kernel_row == c_kernel_rows - 32'd1;
   wire last_step = last_kernel_row && plane == c_planes - 32'd1;
   wire needs_word = kind == MATRIX || (kind == DEPTHWISE && tap == 32'(PE - 1));
-  wire step_ends = step_over && (last_step || !needs_word || (word_valid && weights_next));
+  logic [3:0] tap_row;  // of the table of a gathered command's tap rows
+  logic [INDEX_BITS-1:0] indices_left;  // steps for which there are indices
+  wire step_ends = step_over
+      && (last_step || !needs_word || (word_valid && weights_next && (!gathered || indices_left != '0)));
   wire next_step = step_ends && !last_step;
 
   assign busy = issue;
   wire serial_takes, serial_complete;
-  assign take_weights = (begins && header_has_weights) || (next_step && needs_word)
+  // The first weights of a gathered command, behind its first indices.
+  wire first_indexed = state == INDEX && word_valid && weights_next;
+  wire more_indices = state == STEP && gathered && indices_left == '0 && !last_step && word_valid && weights_next;
+  wire take_indices = (begins && header[7]) || more_indices;
+  assign take_weights = (begins && header_has_weights) || (next_step && needs_word) || first_indexed || more_indices
       || (serial_takes && word_valid && weights_next);
   // The last word: that of the last step, or the last part of the taps.
   logic [23:0] words_left;
@@ -208,6 +226,8 @@ module engine_compute #(
         plane_base <= plane_base + ADDRESS_BITS'(c_plane);
       end
     end
+    if (state == ROWS && tap_row == c_kernel_rows[3:0] - 4'd1) state <= INDEX;
+    if (first_indexed) state <= STEP;
     if (take_weights) words_left <= (begins ? words_of_header : words_left) - 1'b1;
     if (step_ends && last_step) begin
       state <= FLUSH;
@@ -222,7 +242,7 @@ module engine_compute #(
     if (begins) begin
       c <= header[1023:0];
       c_parameters <= header[1024+:PE*64];
-      state <= header_serial ? SERIAL : STEP;
+      state <= header_serial ? SERIAL : header[7] ? ROWS : STEP;
       first_step <= 1'b1;
       tap <= '0;
       position <= '0;
@@ -247,6 +267,45 @@ module engine_compute #(
     end
   end
 
+  // --- Gathering: rows of taps, from the kernel's first one, and the lanes' places in this step.
+
+  logic [31:0] row_offset, row_y;  // of tap_row
+  logic [31:0] row_offsets[TAP_ROWS], row_ys[TAP_ROWS];
+  logic [INDICES*SIMD*32-1:0] indices;
+  logic [ADDRESS_BITS-1:0] lane_base[SIMD];
+  logic [31:0] lane_row[SIMD], lane_y[SIMD];
+  logic [7:0] lane_x[SIMD];
+  wire places = first_indexed || (next_step && gathered);
+  always_ff @(posedge clk) begin
+    if (state == ROWS) begin
+      row_offsets[tap_row] <= row_offset;
+      row_ys[tap_row] <= row_y;
+      row_offset <= wrapped(row_offset + c_kernel_row_step, c_ring);
+      row_y <= row_y + c_kernel_y_step;
+      tap_row <= tap_row + 1'b1;
+    end
+    if (places) begin
+      for (int lane = 0; lane < SIMD; lane++) begin
+        lane_base[lane] <= plane_base + ADDRESS_BITS'(indices[lane*32+:20]);
+        lane_x[lane] <= indices[lane*32+20+:8];
+        lane_row[lane] <= row_offsets[indices[lane*32+28+:4]];
+        lane_y[lane] <= row_ys[indices[lane*32+28+:4]];
+      end
+      indices <= indices >> (SIMD * 32);
+      indices_left <= indices_left - 1'b1;
+    end
+    if (take_indices) begin
+      indices <= word_data;
+      indices_left <= INDEX_BITS'(INDICES);
+    end
+    if (begins) begin
+      tap_row <= '0;
+      row_offset <= '0;
+      row_y <= '0;
+    end
+    if (rst) indices_left <= '0;
+  end
+
   // --- Pipeline. Stage 1: address; 2, 3: scratchpad; 4: operands; 5: products; then the adder tree; then accumulators.
 
   localparam int LEVELS = $clog2(SIMD);
@@ -254,10 +313,10 @@ module engine_compute #(
   logic [SUMMED+1:0] valid;
   logic [SUMMED:0] firsts;
   logic [POSITION_BITS-1:0] positions[SUMMED+2];
-  logic [3:1] exists;
-  logic [ADDRESS_BITS-1:0] address;
+  logic [SIMD-1:0] exists[1:3];
+  logic [SIMD*ADDRESS_BITS-1:0] address;
   wire [ADDRESS_BITS-1:0] serial_address;
-  assign read_address = state == SERIAL ? serial_address : address;
+  assign read_address = state == SERIAL ? {SIMD{serial_address}} : address;
   wire pipeline_empty = valid == '0;
 
   always_ff @(posedge clk) begin
@@ -265,9 +324,15 @@ module engine_compute #(
     firsts <= {firsts[SUMMED-1:0], first_step && c_flags[2]};
     positions[0] <= position;
     for (int i = 1; i <= SUMMED + 1; i++) positions[i] <= positions[i-1];
-    address <= plane_base + ADDRESS_BITS'(at_row) + ADDRESS_BITS'(at_x);
-    exists[1] <= at_y < c_height && at_x < c_width;  // a negative one is a large one
-    exists[3:2] <= exists[2:1];
+    for (int lane = 0; lane < SIMD; lane++) begin
+      address[lane*ADDRESS_BITS+:ADDRESS_BITS] <= (gathered ? lane_base[lane] : plane_base)
+          + ADDRESS_BITS'(wrapped(at_row + (gathered ? lane_row[lane] : '0), c_ring)) + ADDRESS_BITS'(at_x);
+      // A negative row or column is a large one.
+      exists[1][lane] <= at_y + (gathered ? lane_y[lane] : '0) < c_height
+          && at_x + (gathered ? 32'(lane_x[lane]) : '0) < c_width;
+    end
+    exists[2] <= exists[1];
+    exists[3] <= exists[2];
     if (rst) valid <= '0;
   end
 
@@ -275,9 +340,9 @@ module engine_compute #(
   logic [3:0] loads, shifts;
   logic [WORD_BYTES*8-1:0] weights_next_step, weights;
   always_ff @(posedge clk) begin
-    loads <= {loads[2:0], take_weights};
+    loads <= {loads[2:0], take_weights && !take_indices};
     shifts <= {shifts[2:0], next_step && kind == DEPTHWISE && !needs_word};
-    if (take_weights) weights_next_step <= word_data;
+    if (take_weights && !take_indices) weights_next_step <= word_data;
     if (loads[3]) weights <= weights_next_step;
     else if (shifts[3]) weights <= weights >> (SIMD * 8);
     if (rst) begin
@@ -290,8 +355,8 @@ module engine_compute #(
   logic [SIMD*9-1:0] operands;
   always_ff @(posedge clk) begin
     for (int lane = 0; lane < SIMD; lane++) begin
-      operands[lane*9+:8] <= exists[3] ? read_data[lane*8+:8] : c_pad[7:0];
-      operands[lane*9+8]  <= c_flags[4] && (exists[3] ? read_data[lane*8+7] : c_pad[7]);
+      operands[lane*9+:8] <= exists[3][lane] ? read_data[lane*8+:8] : c_pad[7:0];
+      operands[lane*9+8]  <= c_flags[4] && (exists[3][lane] ? read_data[lane*8+7] : c_pad[7]);
     end
   end
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from admmfpga.engine.gathered import Gather, gather
 from admmfpga.engine.packed import NOTHING, Weights, smallest
 from admmfpga.engine.placement import Placement
 from admmfpga.engine.program import DEPTHWISE, FACTOR, LOOKUP, MATRIX, MAXIMUM, NORMALIZE, SERIAL_FIELDS
@@ -37,6 +38,9 @@ from admmfpga.network import (
     Rescale,
 )
 
+GATHERED_POSITIONS = 16
+"""Output positions of a layer from which on its columns are gathered."""
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -48,6 +52,7 @@ class Part:
         first, planes: input planes.
         factor: see program.COMPUTE.
         weights: behind the header.
+        gathered: a form of them that takes fewer steps.
     """
 
     kind: int
@@ -56,6 +61,7 @@ class Part:
     planes: int
     factor: int
     weights: Weights
+    gathered: Gather | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -405,7 +411,9 @@ def _matrix(
             taken = narrow[lanes[rows_of]][..., np.clip(local, 0, columns - 1)]
             block[rows_of] = taken if inside.all() else np.where(inside, taken, np.int8(0))
         data = np.ascontiguousarray(block.transpose(3, 1, 2, 0, 4)).view(np.uint8).reshape(-1)
-        part = Part(MATRIX, 0, low, end - low, 0, smallest(shape, data))
+        # Where a step is short weights are what it waits for, and gathered ones are not packed.
+        gathered = gather(block) if output.plane_words >= GATHERED_POSITIONS else None
+        part = Part(MATRIX, 0, low, end - low, 0, smallest(shape, data), gathered)
         planes_out = min(words, output.planes - first)
         yield Group((part,), first, planes_out, _taken(rule.bias, lanes), _taken(rule.multiplier, lanes))
 

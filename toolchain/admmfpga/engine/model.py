@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from admmfpga.engine.gathered import unwords
 from admmfpga.engine.packed import unpack
 from admmfpga.engine.program import (
     CLEAR,
     COMPUTE,
     DEPTHWISE,
     DRAIN,
+    GATHERED,
     LOAD,
     LOOKUP,
     MATRIX,
@@ -136,10 +138,14 @@ class _Engine:
                 self._serial(lookup=kind == LOOKUP)
             self._complete(start + size)
             return
-        taps = self._taps()
-        positions = len(taps)
-        weights = data[: weight_words(d) * shape.word_bytes].view(np.int8)
-        steps = taps.shape[1]
+        data = data[: weight_words(d) * shape.word_bytes]
+        if d["flags"] & GATHERED:
+            places, data = unwords(shape, data, d["planes"])
+            taps = self._gathered(*places)
+        else:
+            taps = self._taps()
+        weights = data.view(np.int8)
+        positions, steps = taps.shape[:2]
         if kind == MATRIX:
             matrix = weights.reshape(steps, shape.pe, lanes).transpose(0, 2, 1).reshape(-1, shape.pe)
             sums = np.rint(taps.reshape(positions, -1).astype(np.float64) @ matrix.astype(np.float64)).astype(np.int64)
@@ -180,6 +186,19 @@ class _Engine:
         signed = codes.view(np.int8) if d["flags"] & SIGNED else codes
         steps = d["planes"] * d["kernel_rows"] * d["kernel_columns"]
         return signed.astype(np.int64).reshape(steps, -1, self.shape.simd).transpose(1, 0, 2)
+
+    def _gathered(self, offset: IntArray, column: IntArray, kernel_row: IntArray) -> IntArray:
+        """(positions, steps, simd) codes, each lane's from a place of its own."""
+        d = self.fields
+        y, x = np.divmod(np.arange(d["rows"] * d["columns"]), d["columns"])
+        at_y = d["y"] + (y * d["y_step"])[:, None, None] + kernel_row * d["kernel_y_step"]
+        at_x = d["x"] + (x * d["column_step"])[:, None, None]
+        row = (d["row"] + (y * d["row_step"])[:, None, None] + kernel_row * d["kernel_row_step"]) % d["ring"]
+        inside = (at_y >= 0) & (at_y < d["height"]) & (at_x + column >= 0) & (at_x + column < d["width"])
+        address = np.where(inside, d["base"] + offset + row + at_x, 0)
+        codes = self.scratchpad[address, np.arange(self.shape.simd)]
+        codes[~inside] = d["pad_value"]
+        return (codes.view(np.int8) if d["flags"] & SIGNED else codes).astype(np.int64)
 
     def _serial(self, *, lookup: bool) -> None:
         d, simd = self.fields, self.shape.simd

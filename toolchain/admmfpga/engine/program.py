@@ -26,7 +26,7 @@ COMPUTE = (
     (
         "flags",
         "bits 1:0 kind, bit 2 clear, bit 3 drain, bit 4 signed activations, bit 5 packed weights, bit 6 serial, "
-        "bits 31:8 words of weights",
+        "bit 7 gathered, bits 31:8 words of weights",
     ),
     ("wait_transfers", "transfers that must be complete"),
     ("wait_commands", "compute commands that must be complete"),
@@ -96,7 +96,7 @@ SERIAL_FIELDS = (
 table's last entry, the neighbourhood, the scratchpad word of the table (entries of 32 bits), the bits of the energy
 that the table does not see. `pad_value` is the input's zero point; steps from column to column are 1."""
 
-CLEAR, DRAIN, SIGNED, PACKED, SERIAL, STORE = 1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1
+CLEAR, DRAIN, SIGNED, PACKED, SERIAL, GATHERED, STORE = 1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 7, 1
 
 SIGNED_FIELDS = ("y", "x", "factor", "zero_point", "low", "high")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from admmfpga.engine.gathered import words as words_of
 from admmfpga.engine.layers import EngineLayer, Group, Lowered, Part
 from admmfpga.engine.memory import MemoryPlan, Work, plan_memory
 from admmfpga.engine.packed import Weights
@@ -19,6 +20,7 @@ from admmfpga.engine.program import (
     CLEAR,
     COMPUTE,
     DRAIN,
+    GATHERED,
     LOAD,
     PACKED,
     SERIAL,
@@ -197,6 +199,8 @@ class _Maker:
         self.written_by = np.zeros(shape.scratchpad, dtype=np.int64)
         self.moved_by = np.full(shape.scratchpad, -1, dtype=np.int64)
         self.last_store: dict[str, int] = {}
+        # Words of gathered parts, by part and distance of planes.
+        self.gathered: dict[tuple[int, int], Weights | None] = {}
         # Slots are used in turn.
         self.slot = self.middle = self.other = 0
 
@@ -333,7 +337,17 @@ class _Maker:
         columns: tuple[int, int],
     ) -> None:
         last = number == len(group.parts) - 1
-        weights = group.parts[number].weights
+        part = group.parts[number]
+        weights = part.weights
+        if part.gathered is not None:
+            key = (id(part), fields["plane"])
+            if key not in self.gathered:
+                self.gathered[key] = words_of(self.shape, part.gathered, fields["plane"], fields["kernel_column_step"])
+            found = self.gathered[key]
+            if found is not None:
+                weights = found
+                fields |= {"planes": part.gathered.steps, "plane": 0, "kernel_columns": 1}
+                fields["flags"] |= GATHERED
         fields["flags"] |= CLEAR * (number == 0) | DRAIN * last | PACKED * weights.packed | weights.words << 8
         fields |= {"out_base": place.base, "out_pitch": place.pitch, "out_plane": place.plane}
         fields["out_words"] = place.planes

@@ -59,6 +59,11 @@ class EngineShape:
         return self.word_bytes // (8 * self.axi)
 
     @property
+    def indices(self) -> int:
+        """Gathered steps whose indices are in one word of the stream."""
+        return self.pe // 4
+
+    @property
     def header_words(self) -> int:
         """Stream words in front of a command's weights."""
         return -(-(HEADER_BYTES + PARAMETER_BYTES * self.pe) // self.word_bytes)
@@ -85,8 +90,8 @@ class EngineShape:
         pieces = dsp_pieces(33, 25)
         dsp = self.multipliers + self.simd + self.requant * pieces[0] * pieces[1]
         # Array: adder trees and accumulators; operands. Requantization: two shifts of 58 bits and their rounding.
-        lut = self.pe * (self.simd * 20 + 32) + self.requant * 700 + self.simd * 60 + 3500
-        ff = 2 * 8 * self.word_bytes + self.pe * self.simd * 20 + 3 * (64 * self.pe + 1000) + self.requant * 300 + 3000
+        lut = self.pe * (self.simd * 20 + 32) + self.requant * 700 + self.simd * 260 + 3500
+        ff = 3 * 8 * self.word_bytes + self.pe * self.simd * 20 + 3 * (64 * self.pe + 1000) + self.requant * 300 + 3000
         return Resources(lut=lut, ff=ff, bram18=accumulators + scratchpad + fifo, dsp=dsp)
 
 

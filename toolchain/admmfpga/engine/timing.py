@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from admmfpga.blocks.base import clog2
-from admmfpga.engine.program import CLEAR, DRAIN, LOAD, SERIAL, STORE, TRANSFER_BYTES
+from admmfpga.engine.program import CLEAR, DRAIN, GATHERED, LOAD, SERIAL, STORE, TRANSFER_BYTES
 from admmfpga.engine.schedule import Command, Program, Transfer
 from admmfpga.engine.shape import LEAST_STEP, STREAM_FIFO, EngineShape
 
@@ -164,10 +164,6 @@ class _Clock:
         for _ in range(shape.header_words):
             self._take(self.header_free)
         positions = fields["rows"] * fields["columns"]
-        steps = fields["planes"] * fields["kernel_rows"] * fields["kernel_columns"]
-        weights = command.weights
-        words = weights.words
-        values = [None] * words if weights.values is None else weights.values.tolist()
         serial = bool(fields["flags"] & SERIAL)
         begins = max(
             self.taken + 1,
@@ -180,21 +176,11 @@ class _Clock:
         if serial:
             self._serial(begins, command)
             return
-        if words:
-            begins = self._take(begins, values[0])
-        per_word = steps if not words else (1 if words == steps else shape.pe)
-        length = max(positions, LEAST_STEP)
-        end, step, last = begins, 0, -1
-        for word in range(max(words, 1)):
-            count = min(per_word, steps - step)
-            if skipped(command, word):
-                end += LEAST_STEP
-            else:
-                end += count * length
-                last = end - length + positions
-            step += count
-            if step < steps:
-                end = self._take(end, values[word + 1])
+        if fields["flags"] & GATHERED:
+            end, last = self._gathered(begins, command)
+            begins = self.taken
+        else:
+            end, last, begins = self._steps(begins, command)
         self.busy += visited_steps(command) * positions
         self.header_free = max(begins, self.taken) + 1
         levels = clog2(shape.simd)
@@ -209,6 +195,43 @@ class _Clock:
         self.bank_free[self.bank] = written + 2
         self.bank = 1 - self.bank
         self.commands_seen.append(written + 2)
+
+    def _steps(self, begins: int, command: Command) -> tuple[int, int, int]:
+        """Cycles in which the steps end, in which the last position was taken, and in which the command began."""
+        fields, weights = command.fields, command.weights
+        positions = fields["rows"] * fields["columns"]
+        steps = fields["planes"] * fields["kernel_rows"] * fields["kernel_columns"]
+        words = weights.words
+        values = [None] * words if weights.values is None else weights.values.tolist()
+        if words:
+            begins = self._take(begins, values[0])
+        per_word = steps if not words else (1 if words == steps else self.shape.pe)
+        length = max(positions, LEAST_STEP)
+        end, step, last = begins, 0, -1
+        for word in range(max(words, 1)):
+            count = min(per_word, steps - step)
+            if skipped(command, word):
+                end += LEAST_STEP
+            else:
+                end += count * length
+                last = end - length + positions
+            step += count
+            if step < steps:
+                end = self._take(end, values[word + 1])
+        return end, last, begins
+
+    def _gathered(self, begins: int, command: Command) -> tuple[int, int]:
+        """The same of gathered steps: the rows of the taps are counted first, and words of indices come between."""
+        fields = command.fields
+        positions = fields["rows"] * fields["columns"]
+        length = max(positions, LEAST_STEP)
+        at = self._take(self._take(begins) + fields["kernel_rows"] + 1)
+        for step in range(1, fields["planes"]):
+            end = at + length
+            if step % self.shape.indices == 0:
+                end = max(end, self._take(at + 1) + 1)
+            at = self._take(end)
+        return at + length, at + positions
 
     def _serial(self, begins: int, command: Command) -> None:
         """Words of the stream into the scratchpad, or a normalization."""
@@ -255,6 +278,8 @@ def visited_steps(command: Command) -> int:
     fields, values = command.fields, command.weights.values
     if fields["flags"] & SERIAL:
         return 0
+    if fields["flags"] & GATHERED:
+        return fields["planes"]
     steps = fields["planes"] * fields["kernel_rows"] * fields["kernel_columns"]
     if values is None:
         return steps

@@ -4,8 +4,8 @@
 
 For every layer of layers.py, mask, density and number of bits: the fastest design of every kind of PE and index format
 that fits the layer's share of the board. Cycles are exact, resources modelled. Then a sample of these designs is built
-whole, run in Verilator and synthesized with Yosys. What is in raw.json already is not done again; --again starts from
-nothing. `table.py` prints what follows from it.
+whole, run in Verilator and synthesized with Yosys. What is in raw.json already is not done again; --again forgets
+it first. --shape takes only some layers. `table.py` prints what follows from it.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ def designs(case: Case, mask: IntArray, bits: int) -> list[Best]:
 
 @click.command()
 @click.option("--shape", "only", multiple=True, help="Only layers of this name, as in 'fc 256x1024'.")
-@click.option("--again", is_flag=True, help="Forget what is there.")
+@click.option("--again", is_flag=True, help="Forget what is there of these layers.")
 @click.option("--samples/--no-samples", "sampled", default=True, help="Simulate and synthesize a sample.")
 def main(only: tuple[str, ...], again: bool, sampled: bool) -> None:
     """Fill in raw.json."""
-    raw = {"points": [], "samples": []} if again else results.read()
+    raw = results.read()
+    if again:
+        raw = {part: [row for row in rows if only and row["shape"] not in only] for part, rows in raw.items()}
     have = {results.key(point) for point in raw["points"]}
     origin = commit(ROOT)
     for case in cases():
@@ -66,6 +68,8 @@ def main(only: tuple[str, ...], again: bool, sampled: bool) -> None:
         click.echo(f"{shape.name}, {shape.budget}: {case.pattern}, {100 * case.density:g} %", err=True)
     if sampled:
         for sample in SAMPLES:
+            if only and sample["shape"] not in only:
+                continue
             if any(all(row[name] == value for name, value in sample.items()) for row in raw["samples"]):
                 continue
             raw["samples"] += measured(sample, raw["points"], origin)

@@ -68,9 +68,11 @@ def finer(path: Path, images: Path | None, board: Board) -> None:
     rows = {
         "a product a DSP block": interval(lambda folding: folding.pack == 1),
         "several products a DSP block": interval(lambda _: True),
-        "mixtures": interval(lambda _: True, mixtures),
+        "beats filled up, mixtures": interval(lambda _: True, mixtures),
     }
-    bounds = folding_bounds(mixtures(every, rows["mixtures"]), usable(board.resources), fixed, vectors(network))
+    bounds = folding_bounds(
+        mixtures(every, rows["beats filled up, mixtures"]), usable(board.resources), fixed, vectors(network)
+    )
     rows |= {f"bound: {bound.kind}": bound.interval for bound in bounds}
     print(json.dumps(rows, indent=2))
 

@@ -82,3 +82,11 @@ def test_a_small_network_is_faster_than_a_pixel_a_cycle():
     board = load_board("pynq")
     assert map_network(network, board.resources, board="pynq").timing.frame_interval == 196
     assert map_network(network, board.resources, board="pynq", target_interval=400).timing.frame_interval <= 400
+
+
+def test_a_layer_in_logic_is_widened_as_far_as_logic_goes():
+    """Four times its filters are too many."""
+    network = NetworkMaker((28, 28, 1), IntType(8, False), np.random.default_rng(0)).conv(16, (5, 5)).done()
+    (node,) = network.nodes
+    found = Mixtures(network)({node.name: candidates(network, node, ("unrolled",))}, 784)[node.name]
+    assert {c.folding.pixels for c in found} == {1, 2}

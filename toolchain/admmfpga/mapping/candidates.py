@@ -51,6 +51,9 @@ NEAR = 0.75
 SLACK = 2
 """How much faster than the interval a layer must be to be left at a pixel at a time."""
 
+ARRAYS = {DensePE.kind, BinaryPE.kind}
+"""Kinds of PEs that are folded arrays."""
+
 WIDENED = {"dense", "unrolled"}
 """Kinds of PEs that take several pixels at a time."""
 
@@ -120,8 +123,10 @@ def _gathered_foldings(network: Network, node: Conv | Dense, kept: KeptColumns) 
 def _matrix_foldings(rows: int, simd: int, channels: int, forms: Sequence[tuple[bool, int]]) -> Iterable[Folding]:
     for pe in divisors(rows):
         if pe * simd <= MAX_MULTIPLIERS:
+            # A DSP block each, as many to one as divide the rows, and none.
+            most = max(pack for _, pack in forms if pe % pack == 0)
             for use_dsp, pack in forms:
-                if pe % pack == 0:
+                if pack in (1, most):
                     for weight_block_ram in (True, False):
                         yield Folding(pe, simd, channels, use_dsp, weight_block_ram, pack=pack)
 
@@ -232,8 +237,7 @@ def _dense_candidates(network: Network, node: Conv | Dense, kind: str = "dense")
     """
     found = []
     columns = int(np.count_nonzero(node.matrix.any(axis=0)))
-    wide = [*foldings(network, node), *(finer_foldings(network, node) if kind == DensePE.kind else ())]
-    options = [one for each in wide for one in (each, narrowed(each, columns)) if one is not None]
+    options = [narrowed(each, columns) or each for each in foldings(network, node)]
     for thresholds in _outputs(network, node):
         arrays = _Arrays(network, node, kind, thresholds)
         found += [
@@ -247,6 +251,8 @@ def _dense_candidates(network: Network, node: Conv | Dense, kind: str = "dense")
 class Mixtures:
     """Adds what is only wanted near the interval that was found, since there is much of it.
 
+    * Foldings of dense PEs whose SIMD needs beats that are filled up, and those that requantize all rows at a time
+      though fewer would do.
     * Foldings of dense PEs that have something of each: some rows in DSP blocks and the others in LUTs, weights of some
       rows in block RAM and the others' in LUTs.
     * Layers that take several pixels at a time, where one at a time is not much faster than the interval.
@@ -257,6 +263,7 @@ class Mixtures:
         self._nodes = {node.name: node for node in network.nodes}
         self._arrays: dict[tuple[str, int, bool], _Arrays] = {}
         self._made: dict[tuple[str, Folding], list[Candidate]] = {}
+        self._filled: dict[tuple[str, Folding], list[Candidate]] = {}
         self._wider: dict[tuple[str, tuple[str, ...]], list[Candidate]] = {}
 
     def __call__(self, layers: Mapping[str, Sequence[Candidate]], interval: int) -> dict[str, Sequence[Candidate]]:
@@ -268,14 +275,49 @@ class Mixtures:
         found = {}
         for name, options in layers.items():
             wider = self._of_pixels(name, options) if interval < SLACK * min(c.cycles for c in options) else []
+            wider = [*wider, *self._finer(name, options, interval)]
             made = [
                 mixture
                 for one in (*options, *wider)
                 if NEAR * interval <= one.cycles <= interval
-                for mixture in self._mixtures(name, one.folding)
+                for mixture in (*self._mixtures(name, one.folding), *self._widened(name, one.folding))
             ]
             found[name] = pareto([*options, *wider, *made]) if wider or made else options
         return found
+
+    def _finer(self, name: str, options: Sequence[Candidate], interval: int) -> list[Candidate]:
+        """Foldings with beats that are filled up, where a layer may have a dense PE."""
+        node = self._nodes[name]
+        if not isinstance(node, Conv) or all(one.folding.kind != DensePE.kind for one in options):
+            return []
+        output = self._network.output_of(node)
+        vectors, columns = output.elements // output.channels, int(np.count_nonzero(node.matrix.any(axis=0)))
+        found = []
+        for folding in finer_foldings(self._network, node):
+            kept = filled_columns(node, folding)
+            beats = kept.beats(folding.channels, folding.simd) if kept else None
+            assert beats is not None, folding
+            cycles = vectors * (len(node.weights) // folding.pe) * (beats.columns // folding.simd)
+            if NEAR * interval <= cycles <= interval:
+                key = name, folding
+                if key not in self._filled:
+                    forms = [one for one in (folding, narrowed(folding, columns)) if one is not None]
+                    both = [replace(one, thresholds=use) for one in forms for use in _outputs(self._network, node)]
+                    self._filled[key] = pareto([self._array(name, one).candidate(one) for one in both])
+                found += self._filled[key]
+        return found
+
+    def _widened(self, name: str, folding: Folding) -> list[Candidate]:
+        """The folding of an array with as many rows requantized at a time as it gives."""
+        if folding.kind not in ARRAYS or folding.lanes_out is None:
+            return []
+        return [self._array(name, folding).candidate(replace(folding, lanes_out=None))]
+
+    def _array(self, name: str, folding: Folding) -> _Arrays:
+        key = name, folding.pixels, folding.thresholds
+        if key not in self._arrays:
+            self._arrays[key] = _Arrays(*self._of(name, folding.pixels), folding.kind, folding.thresholds)
+        return self._arrays[key]
 
     def _mixtures(self, name: str, folding: Folding) -> list[Candidate]:
         plain = folding.use_dsp and folding.pack == 1 and not folding.lut_rows and not folding.lut_weight_rows
@@ -284,14 +326,11 @@ class Mixtures:
             return []
         if (name, folding) not in self._made:
             network, node = self._of(name, folding.pixels)
-            key = name, folding.pixels, folding.thresholds
-            if key not in self._arrays:
-                self._arrays[key] = _Arrays(network, node, folding.kind, folding.thresholds)
             forms = multiplier_forms(node.matrix, network.input_of(node).dtype)
             deep = node.matrix.size > DEEP * multipliers
             pack = max(pack for use_dsp, pack in forms if use_dsp)
-            found = [self._arrays[key].candidate(one) for one in mixed(folding, pack, deep=deep)]
-            self._made[name, folding] = pareto(found)
+            array = self._array(name, folding)
+            self._made[name, folding] = pareto([array.candidate(one) for one in mixed(folding, pack, deep=deep)])
         return self._made[name, folding]
 
     def _of(self, name: str, pixels: int) -> tuple[Network, Conv | Dense]:
@@ -310,12 +349,10 @@ class Mixtures:
                 if not able(self._network, node, count):
                     continue
                 if isinstance(node, Conv):
-                    wide, grouped_node = grouped(self._network, node, count)
-                    made = (
-                        [one for of_kind in candidates_by_kind(wide, grouped_node, kinds).values() for one in of_kind]
-                        if kinds
-                        else []
-                    )
+                    wide, whole = grouped(self._network, node, count)
+                    fit = [kind for kind in kinds if kind != "unrolled" or is_tiny(whole.matrix)]
+                    by_kind = candidates_by_kind(wide, whole, fit) if fit else {}
+                    made = [one for of_kind in by_kind.values() for one in of_kind]
                 else:
                     channels = count * self._network.input_of(node).channels
                     made = [_candidate(self._network, node, Folding(channels=channels, pixels=count))]

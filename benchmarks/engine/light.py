@@ -20,10 +20,14 @@ def randomized(name: str, seed: int = 0) -> onnx.ModelProto:
     model = onnx.load(Path(test.__file__).parent / "data" / "light" / f"light_{name}.onnx")
     graph, rng = model.graph, np.random.default_rng(seed)
     shapes = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    sources = {name: node for node in graph.node for name in node.output}
     roles = {}
     for node in graph.node:
         if node.op_type == "BatchNormalization":
             roles |= dict(zip(node.input[1:], ("scale", "offset", "mean", "variance"), strict=True))
+        elif node.op_type == "Mul":  # by a number for each channel, of which Unsqueeze makes an image
+            source = sources.get(node.input[1])
+            roles[source.input[0] if source is not None and source.op_type == "Unsqueeze" else node.input[1]] = "scale"
     made, kept = [], []
     for node in graph.node:
         if node.op_type != "ConstantOfShape":

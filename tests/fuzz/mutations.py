@@ -201,7 +201,7 @@ def attribute_value(model: onnx.ModelProto, rng: Rng, others: Others) -> bool:
             else:
                 found.ints.append(_pick(rng, INTEGERS))
         case _:
-            found.type = int(rng.integers(16))  # type: ignore[assignment]
+            found.type = int(rng.integers(15))  # type: ignore[assignment]
     return True
 
 

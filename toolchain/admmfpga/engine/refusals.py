@@ -20,6 +20,7 @@ from admmfpga.network import (
     Requantization,
     Rescale,
 )
+from admmfpga.network.ranges import signed_sums
 
 FACTOR_BITS = 25
 """Signed, of what a FACTOR command multiplies by: 9 x 25 bits are one DSP block."""
@@ -47,7 +48,7 @@ def _refusal(network: Network, node: Node) -> str:
     """Why the engine cannot compute a node, "" if it can."""
     match node:
         case Conv() | Dense():
-            if np.abs(node.weights).max(initial=0) > 128 or node.weights.max(initial=0) > 127:
+            if node.weights.min(initial=0) < -128 or node.weights.max(initial=0) > 127:
                 return "weights of more than 8 bits"
         case AveragePool():
             if node.edge_multipliers:
@@ -94,7 +95,8 @@ def _accumulator_refusal(network: Network, node: Node) -> str:
     largest = max(abs(source.min), source.max)
     match node:
         case Conv() | Dense():
-            bound = int(np.abs(node.matrix).sum(axis=1).max()) * largest
+            positive, negative = signed_sums(node.matrix)
+            bound = int((positive - negative).max()) * largest
         case Add():
             types = [network.tensors[name].dtype for name in node.inputs]
             codes = [max(abs(t.min), t.max) for t in types]

@@ -92,6 +92,31 @@ class _Stream:
             free = -1
         return self.placed + 1
 
+    def state(self, taken: int, now: int) -> tuple[object, ...]:
+        """All that later words depend on, beats counted from the next one and cycles from `now`."""
+        beat = self.next_beat
+        return (
+            taken - now,
+            self.placed - now,
+            self.ask_time - now,
+            self.last_arrival - now,
+            self.asked - beat,
+            tuple((first - beat, count, at - now) for first, count, at in self.bursts),
+            tuple((first - beat, count, at - now) for first, count, at in self.reads),
+        )
+
+    def advance(self, beats: int, cycles: int) -> None:
+        """So many beats and cycles later the state is the same."""
+        self.next_beat += beats
+        self.asked += beats
+        self.left -= beats
+        self.placed += cycles
+        self.ask_time += cycles
+        self.last_arrival += cycles
+        for runs in (self.bursts, self.reads):
+            for index, (first, count, at) in enumerate(runs):
+                runs[index] = (first + beats, count, at + cycles)
+
     def _ask(self) -> None:
         beats = min(self.left, BURST)
         # The FIFO has room when so many beats were read.
@@ -114,8 +139,15 @@ class _Stream:
 
 
 class _Clock:
-    def __init__(self, program: Program, latency: int) -> None:
+    """Walks through a program.
+
+    Args:
+        steady: skip what repeats itself; the result is the same.
+    """
+
+    def __init__(self, program: Program, latency: int, *, steady: bool = True) -> None:
         assert latency >= 1, latency
+        self.steady = steady
         self.program, self.shape, self.latency = program, program.shape, latency
         self.word_beats = self.shape.word_bytes // self.shape.axi
         self.stream = _Stream(self.shape, program.stream_beats, latency)
@@ -207,8 +239,23 @@ class _Clock:
             begins = self._take(begins, values[0])
         per_word = steps if not words else (1 if words == steps else self.shape.pe)
         length = max(positions, LEAST_STEP)
-        end, step, last = begins, 0, -1
-        for word in range(max(words, 1)):
+        end, step, last, began = begins, 0, -1, 0
+        word, before = 0, None
+        # Words of one size for the same number of steps: once they come at a steady pace, the rest follows from it.
+        period = BURST // self.word_beats if self.steady and weights.values is None else 0
+        while word < max(words, 1):
+            if period and word % period == 0 and words - word > 2 * period:
+                now = self.stream.state(self.taken, end)
+                if now == before:
+                    times = min((words - word - 1) // period, self.stream.left // BURST) - 1
+                    if times > 0:
+                        duration = end - began
+                        self.stream.advance(times * BURST, times * duration)
+                        self.taken += times * duration
+                        end += times * duration
+                        word += times * period
+                        step += times * period * per_word
+                before, began = now, end
             count = min(per_word, steps - step)
             if skipped(command, word):
                 end += LEAST_STEP
@@ -218,6 +265,7 @@ class _Clock:
             step += count
             if step < steps:
                 end = self._take(end, values[word + 1])
+            word += 1
         return end, last, begins
 
     def _gathered(self, begins: int, command: Command) -> tuple[int, int]:

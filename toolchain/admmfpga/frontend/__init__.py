@@ -54,10 +54,13 @@ def load(path: Path, *, calibration: npt.NDArray[Any] | None = None, name: str |
     if not ours:
         if calibration is not None:
             warnings.append("the model is quantized already; the calibration images are not used")
+        graph = import_graph(model, title)
+        _raise(graph.problems)
     else:
-        _raise(import_graph(model, title, rehearsal=True).problems)
-        model = _calibration.folded(model)
+        as_written, model = model, _calibration.folded(model)
         plan = import_graph(model, title, rehearsal=True)
+        if plan.problems:  # under the names that the nodes have in the file, if they show there
+            _raise(import_graph(as_written, title, rehearsal=True).problems)
         _raise(plan.problems)
         assert plan.network is not None
         assert plan.rehearsal is not None
@@ -67,11 +70,12 @@ def load(path: Path, *, calibration: npt.NDArray[Any] | None = None, name: str |
         else:
             images = _calibration.checked_images(calibration, model)
         model = _calibration.quantize(model, plan.rehearsal, images)
-        first = import_graph(model, title)
+        memory: dict[tuple[str, str], Any] = {}
+        first = import_graph(model, title, memory=memory)
         _raise(first.problems)
         model = snap_scales(model, first.realised)
-    graph = import_graph(model, title)
-    _raise(graph.problems)
+        graph = import_graph(model, title, memory=memory)
+        _raise(graph.problems)
     assert graph.network is not None
     return Import(
         graph.network,
@@ -95,7 +99,11 @@ def unsupported(path: Path) -> list[Problem]:
         source = read_model(Path(path))
     except UnsupportedModelError as error:
         return list(error.problems)
-    return list(import_graph(source.model, "network", rehearsal=not is_quantized(source.model)).problems)
+    ours = not is_quantized(source.model)
+    problems = import_graph(source.model, "network", rehearsal=ours).problems
+    if problems and ours and not import_graph(_calibration.folded(source.model), "network", rehearsal=True).problems:
+        return []
+    return list(problems)
 
 
 def _raise(problems: tuple[Problem, ...]) -> None:

@@ -37,6 +37,9 @@ from admmfpga.network.types import FloatArray
 NEGLIGIBLE_STEPS = 2.0**-12
 """A channel whose weights can move the output by less than this part of a step is a constant."""
 
+LARGEST_PADDED = 1 << 25
+"""Elements of an image with a border."""
+
 NOTABLE_STEPS = 0.01
 """Rounding of the bias to whole accumulator steps is reported above this part of an output step."""
 
@@ -50,9 +53,11 @@ class Builder:
         input_layout: stream position of each element of the model's input, in the input's ONNX shape.
         realised: per closed layer, by its ONNX output: multiplier over wanted ratio, (C,).
         warnings: what the user should know.
+        rehearsal: scales are assumed, so whether integers can express them is not looked at.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, rehearsal: bool = False) -> None:
+        self.rehearsal = rehearsal
         self.network = Network(name=name, inputs=(), outputs=())
         self.layouts: dict[str, IntArray] = {}
         self.input_layout: IntArray = np.zeros(0, dtype=np.int64)
@@ -152,6 +157,8 @@ class Builder:
         source = self.tensor(tensor)
         name = self._names.layer("pad", "")
         shape = (*padded_size((source.shape[0], source.shape[1]), pads, spacing), source.channels)
+        if prod(shape) > LARGEST_PADDED:
+            raise Unsupported(f"padding to {shape[0]} x {shape[1]} pixels of {shape[2]} channels", "pad less")
         node = Pad(name, (tensor,), f"{name}_out", pads, pad_value, spacing)
         result = replace(source, name=node.output, shape=shape, source="")
         return self._append(node, result, stream_positions(shape))
@@ -333,9 +340,12 @@ class Builder:
         self, key: tuple[object, ...], value: Mapped, scale: float, zero_point: int, dtype: IntType, source: str
     ) -> Codes:
         target = Tensor("", value.shape, dtype, np.array(scale), zero_point)
-        if not np.all(np.isfinite(value.table)):
+        table = value.table
+        if self.rehearsal:
+            table = np.nan_to_num(table)
+        if not np.all(np.isfinite(table)):
             raise Unsupported("gives values that are not finite for some inputs", "clip its input first")
-        tensor = self.looked_up(value, target.quantize(value.table), target)
+        tensor = self.looked_up(value, target.quantize(table), target)
         self._provisional.add(tensor)
         self.claim(tensor, source, value.positions)
         codes = Codes(tensor, value.positions)
@@ -500,6 +510,14 @@ class Builder:
         code_low, code_high = self._clip_codes(value, scale, zero_point, dtype)
         if isinstance(layer, ResponseLayer):
             return self._close_response(layer, value, Tensor("", (), dtype, np.array(scale), zero_point))
+        if isinstance(layer, AverageLayer) and layer.ragged and np.any(value.offset):
+            raise Unsupported(
+                "adds a constant behind an average that does not count padding", "quantize between the two"
+            )
+        if self.rehearsal:
+            one = np.ones(value.channels, dtype=np.int64)
+            rule = Requantization(0 * one, one, 0, zero_point, dtype.min, dtype.max, dtype)
+            return self._add_closed(layer, value, rule, np.array(scale))
 
         ratio, correction = value.scale / scale, value.correction
         if isinstance(layer, WeightLayer):
@@ -518,10 +536,6 @@ class Builder:
         step = multiplier.astype(np.float64) / 2.0**shift
         if isinstance(layer, WeightLayer):
             self.realised[layer.output] = np.where(constant, 1.0, step / ratio)
-        if isinstance(layer, AverageLayer) and layer.ragged and np.any(value.offset):
-            raise Unsupported(
-                "adds a constant behind an average that does not count padding", "quantize between the two"
-            )
         if layer is None and given.bits <= 8 and _rounding(value.offset / scale, step) > NOTABLE_STEPS:
             # Codes are coarse steps to round an offset to; a table is not.
             mapped = value.tabulated(given)
@@ -537,11 +551,14 @@ class Builder:
             bias = clamped(total, step, low, high, (code_low - zero_point, code_high - zero_point))
         requantization = Requantization(bias, multiplier, shift, zero_point, code_low, code_high, dtype)
         check_width(requantization, low, high)
+        return self._add_closed(layer, value, requantization, np.array(scale))
+
+    def _add_closed(self, layer: Layer | None, value: Affine, rule: Requantization, scale: FloatArray) -> str:
         if layer is not None:
-            return self._add_layer(layer, value, requantization, np.array(scale))
+            return self._add_layer(layer, value, rule, scale)
         name = self._names.layer("rescale", "")
-        tensor = Tensor(f"{name}_out", value.shape, dtype, np.array(scale), zero_point, value.source)
-        return self._append(Rescale(name, (value.tensor,), tensor.name, requantization), tensor, value.positions)
+        tensor = Tensor(f"{name}_out", value.shape, rule.dtype, scale, rule.zero_point, value.source)
+        return self._append(Rescale(name, (value.tensor,), tensor.name, rule), tensor, value.positions)
 
     def _close_sign(self, value: Affine, scale: float) -> str:
         """Bipolar codes: +1 where the real number is not negative. One threshold a channel, exact in integers."""

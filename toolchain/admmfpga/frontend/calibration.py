@@ -22,6 +22,7 @@ from onnx import helper, numpy_helper
 from admmfpga.errors import UserError
 from admmfpga.frontend.constants import runner
 from admmfpga.frontend.context import Rehearsal, WeightRequest, quantized_weights
+from admmfpga.frontend.skeleton import without_weights
 
 ASSUMED_IMAGES = 64
 
@@ -88,8 +89,7 @@ def quantize(model: onnx.ModelProto, rehearsal: Rehearsal, images: npt.NDArray[n
         UserError: if ONNX Runtime cannot run the model, or its numbers are not finite.
     """
     ranges = tensor_ranges(model, rehearsal.tensors, images)
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    result, large = without_weights(model)
     nodes = {node.output[0]: node for node in result.graph.node if node.output}
     layers = [(nodes[request.output], request) for request in rehearsal.weights]
     for node, request in layers:
@@ -98,13 +98,25 @@ def quantize(model: onnx.ModelProto, rehearsal: Rehearsal, images: npt.NDArray[n
         _insert_pair(result, name, low, high)
     for node, request in layers:
         _quantize_bias(result, node, request)
+    read = {name for node in result.graph.node for name in _reads(node)}
+    del result.graph.input[1:]
+    result.graph.initializer.extend(w for w in large if w.name in read)
     _tidy(result)
     return result
+
+
+NOTHING_TO_FOLD = frozenset(
+    {"AveragePool", "Concat", "Constant", "Conv", "Dropout", "Flatten", "Gemm", "GlobalAveragePool", "LRN", "MaxPool"}
+    | {"Relu", "Reshape", "Shape", "Softmax"}
+)
+"""A model of nothing else is as it comes out of ONNX Runtime's optimizations."""
 
 
 def folded(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model after ONNX Runtime's basic graph optimizations: constants computed, batch normalization and constant
     additions folded into layers, what changes nothing removed. Where they fail, the model as it is."""
+    if all(node.op_type in NOTHING_TO_FOLD for node in model.graph.node):
+        return model
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 4
@@ -134,8 +146,7 @@ def tensor_ranges(
         UserError: if ONNX Runtime cannot run the model, or the values are not finite.
     """
     given = model.graph.input[0].name
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy, weights = without_weights(model)
     del copy.graph.output[:]
     names = [name for name in wanted if name != given]
     for name in names:
@@ -143,7 +154,7 @@ def tensor_ranges(
     low, high = {given: float(images.min())}, {given: float(images.max())}
     if names:
         try:
-            infer = runner(copy).run
+            infer = runner(copy, weights).run
             for image in images:
                 for name, value in zip(names, infer(None, {given: image[None]}), strict=True):
                     low[name] = min(low.get(name, np.inf), float(value.min()))
@@ -160,10 +171,10 @@ def tensor_ranges(
 
 
 def _quantize_weights(model: onnx.ModelProto, node: onnx.NodeProto, request: WeightRequest) -> None:
-    weights = quantized_weights(request.array.astype(np.float64), request.axis)
+    codes, scale = quantized_weights(request.array, request.axis)
     stem = f"{request.output}_{'weights' if request.index == 1 else f'input{request.index}'}"
-    arrays = {f"{stem}_codes": weights.codes.astype(np.int8), f"{stem}_scale": weights.scale.astype(np.float32)}
-    arrays[f"{stem}_zero_point"] = np.zeros(weights.scale.shape, dtype=np.int8)
+    arrays: dict[str, npt.NDArray[Any]] = {f"{stem}_codes": codes, f"{stem}_scale": scale.astype(np.float32)}
+    arrays[f"{stem}_zero_point"] = np.zeros(scale.shape, dtype=np.int8)
     model.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), k) for k, v in arrays.items())
     axis: dict[str, Any] = {} if request.axis is None else {"axis": request.axis}
     at = next(i for i, other in enumerate(model.graph.node) if other is node or other == node)
@@ -201,7 +212,7 @@ def _quantize_bias(model: onnx.ModelProto, node: onnx.NodeProto, request: Weight
     model.graph.node.insert(at, helper.make_node("DequantizeLinear", list(arrays), [stem], stem, axis=0))
 
 
-_MOVES = frozenset({"Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"})
+_MOVES = frozenset({"Dropout", "Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"})
 
 
 def _insert_pair(model: onnx.ModelProto, tensor: str, low: float, high: float) -> None:

@@ -11,6 +11,7 @@ import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 from admmfpga.frontend.problems import Unsupported
+from admmfpga.frontend.skeleton import without_weights
 
 _NARROW = {
     getattr(onnx.TensorProto, name): onnx.TensorProto.INT8 if name.startswith("INT") else onnx.TensorProto.UINT8
@@ -20,14 +21,37 @@ _NARROW = {
 """Types that ONNX Runtime computes with but does not hand to numpy, and what holds them."""
 
 
-def runner(model: onnx.ModelProto) -> ort.InferenceSession:
-    """ONNX Runtime on one thread with graph optimizations disabled: every node is computed as it is written."""
+class Runner:
+    """ONNX Runtime on one thread with graph optimizations disabled: every node is computed as it is written.
+
+    Large constants are handed over as inputs, so that they are not copied.
+    """
+
+    def __init__(self, session: ort.InferenceSession, weights: dict[str, npt.NDArray[Any]]) -> None:
+        self._session = session
+        self._weights = weights
+
+    def run(self, outputs: list[str] | None, inputs: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """As `InferenceSession.run`."""
+        results: list[npt.NDArray[Any]] = self._session.run(outputs, inputs | self._weights)
+        return results
+
+
+def runner(model: onnx.ModelProto, weights: list[onnx.TensorProto] | None = None) -> Runner:
+    """Runs a model.
+
+    Args:
+        weights: large constants that are among its inputs, see `skeleton`; None: they are in the model.
+    """
+    if weights is None:
+        model, weights = without_weights(model)
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # errors come as exceptions
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return Runner(session, {w.name: numpy_helper.to_array(w) for w in weights})
 
 
 def is_foldable(node: onnx.NodeProto) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from math import prod
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ from admmfpga.frontend.values import (
 )
 from admmfpga.network import IntArray, IntType, Tensor
 from admmfpga.network.types import FloatArray
+
+T = TypeVar("T")
 
 QUANTIZE_HINT = "put QuantizeLinear, DequantizeLinear in front of it, or give the float model and let it be quantized"
 
@@ -104,6 +107,7 @@ class Context:
         terminal: ONNX tensors behind which nothing is computed but what the host may do.
         rehearsal: the model is a float model yet to be quantized: its activations are quantized where a layer asks for
             it, to assumed scales.
+        memory: see `remembered`.
     """
 
     builder: Builder
@@ -113,6 +117,20 @@ class Context:
     readers: Mapping[str, int] = field(default_factory=dict)
     terminal: frozenset[str] = frozenset()
     rehearsal: Rehearsal | None = None
+    memory: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def remembered(self, what: str, name: str, compute: Callable[[], T]) -> T:
+        """What depends on weights' codes and their place only, computed once for several walks through one model.
+
+        Args:
+            what, name: together say which.
+        """
+        if self.rehearsal is not None:
+            return compute()
+        if (what, name) not in self.memory:
+            self.memory[what, name] = compute()
+        found: T = self.memory[what, name]
+        return found
 
     def settle(self, name: str) -> Value:
         """In a rehearsal: quantize an ONNX tensor for all that read it from now on."""
@@ -327,7 +345,8 @@ class NodeView:
         """
         value = self.value(index)
         if isinstance(value, Const):
-            real = self.constant(index, "weight tensor")
+            if not is_finite(value.array):
+                self.constant(index, "weight tensor")
             rehearsal = self.context.rehearsal
             if rehearsal is None:
                 raise Unsupported(
@@ -335,7 +354,7 @@ class NodeView:
                 )
             request = WeightRequest(self.output, index, value.array, axis)
             rehearsal.weights.append(request)
-            value = quantized_weights(real, axis)
+            value = stand_in(value.array.shape, axis)
         if not isinstance(value, QuantConst):
             raise Unsupported("its weights are computed at run time", "only constant weights are possible")
         if value.codes.size == 0:
@@ -412,23 +431,56 @@ def check_weights(codes: IntArray) -> None:
         )
 
 
-def quantized_weights(real: FloatArray, axis: int | None) -> QuantConst:
+def is_finite(array: npt.NDArray[Any]) -> bool:
+    """Whether real numbers are neither infinite nor NaN; makes no copy."""
+    if array.dtype.kind != "f" or not array.size:
+        return array.dtype.kind in "iub"
+    return bool(np.isfinite(array.min()) and np.isfinite(array.max()))
+
+
+def stand_in(shape: tuple[int, ...], axis: int | None) -> QuantConst:
+    """Weights of a rehearsal, which take no memory: 1 for every other output, -1 for the rest.
+
+    Their scale is such that results are as large as inputs, however many layers there are.
+    """
+    outputs = (axis if axis is not None else len(shape) - 1) if shape else 0
+    along = [1] * len(shape)
+    if shape:
+        along[outputs] = -1
+    signs = np.resize(np.array([1, -1]), shape[outputs] if shape else 1).reshape(along)
+    columns = max(1, prod(shape) // max(1, signs.size))
+    scale = np.full(() if axis is None else signs.size, 1.0 / columns)
+    return QuantConst(np.broadcast_to(signs, shape), scale, 0 if axis is None else axis)
+
+
+def quantized_weights(real: npt.NDArray[Any], axis: int | None) -> tuple[npt.NDArray[np.int8], FloatArray]:
     """Weights as int8 codes, -127..127; one scale for each index along `axis`, or one scale.
 
     The scales are float32, as a model holds them.
     """
+    rows = real.reshape(1, -1) if axis is None else np.moveaxis(real, axis, 0).reshape(real.shape[axis], -1)
+    codes, scales = np.empty(rows.shape, dtype=np.int8), np.empty(len(rows))
+    width = max(1, min(rows.shape[1], WEIGHTS_AT_ONCE))
+    height = max(1, WEIGHTS_AT_ONCE // width)
+    for top in range(0, len(rows), height):
+        some = rows[top : top + height]
+        parts = [some[:, left : left + width].astype(np.float64) for left in range(0, some.shape[1], width)]
+        most = np.max([np.abs(part).max(axis=1, initial=0.0) for part in parts], axis=0, initial=0.0)
+        scale = np.where(most > 0, most / 127, 1.0).astype(np.float32).astype(np.float64)
+        scale = np.where(scale > 0, scale, np.finfo(np.float32).tiny)
+        scales[top : top + height] = scale
+        for index, part in enumerate(parts):
+            part /= scale[:, None]
+            np.clip(np.rint(part, out=part), -127, 127, out=part)
+            codes[top : top + height, index * width : index * width + part.shape[1]] = part
     if axis is None:
-        most = np.abs(real).max(initial=0.0)
-        scale = np.asarray(np.float32(most / 127 or 1.0), dtype=np.float64)
-        return QuantConst(np.clip(np.rint(real / scale), -127, 127).astype(np.int64), scale, 0)
-    others = tuple(i for i in range(real.ndim) if i != axis)
-    most = np.abs(real).max(axis=others, initial=0.0)
-    scale = np.where(most > 0, most / 127, 1.0).astype(np.float32).astype(np.float64)
-    scale = np.where(scale > 0, scale, np.finfo(np.float32).tiny)
-    shape = [1] * real.ndim
-    shape[axis] = -1
-    codes = np.clip(np.rint(real / scale.reshape(shape)), -127, 127).astype(np.int64)
-    return QuantConst(codes, scale, axis)
+        return codes.reshape(real.shape), scales[0]
+    moved = np.moveaxis(real, axis, 0).shape
+    return np.ascontiguousarray(np.moveaxis(codes.reshape(moved), 0, axis)), scales
+
+
+WEIGHTS_AT_ONCE = 1 << 16
+"""That are quantized together: what fits a processor's cache."""
 
 
 def is_plain(value: Affine) -> bool:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import onnx
@@ -69,15 +70,18 @@ def is_quantized(model: onnx.ModelProto) -> bool:
     return any(node.op_type in (*QUANTIZED, *QONNX) for node in model.graph.node)
 
 
-def import_graph(model: onnx.ModelProto, name: str, *, rehearsal: bool = False) -> Graph:
+def import_graph(
+    model: onnx.ModelProto, name: str, *, rehearsal: bool = False, memory: dict[tuple[str, str], Any] | None = None
+) -> Graph:
     """Build the network of a QDQ model.
 
     Args:
         model: as `loading.read_model` leaves it: one input and one output, batch size 1.
         name: of the network.
         rehearsal: the model is a float model; find its problems and what has to be quantized, under assumed scales.
+        memory: of another import of a model with the same codes of weights; this one adds to it.
     """
-    walk = _Walk(model, name, rehearsal)
+    walk = _Walk(model, name, rehearsal, memory if memory is not None else {})
     for node in model.graph.node:
         walk.visit(node)
     network = None if walk.problems else walk.finish()
@@ -95,20 +99,21 @@ def import_graph(model: onnx.ModelProto, name: str, *, rehearsal: bool = False) 
 
 
 class _Walk:
-    def __init__(self, model: onnx.ModelProto, name: str, rehearsal: bool) -> None:
+    def __init__(self, model: onnx.ModelProto, name: str, rehearsal: bool, memory: dict[tuple[str, str], Any]) -> None:
         self.model = model
         self.problems: list[Problem] = []
         self.output_layout: IntArray = np.zeros(0, dtype=np.int64)
         self.opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
         values: dict[str, Value] = {i.name: Const(_initializer(i)) for i in model.graph.initializer}
         self.context = Context(
-            Builder(name),
+            Builder(name, rehearsal=rehearsal),
             values,
             self.opset,
             model.ir_version,
             readers=Counter(n for node in model.graph.node if node.op_type != "Shape" for n in node.input),
             terminal=_terminal(model),
             rehearsal=Rehearsal() if rehearsal else None,
+            memory=memory,
         )
         self.shapes = {
             info.name: tuple(d.dim_value for d in info.type.tensor_type.shape.dim)

@@ -30,7 +30,7 @@ from admmfpga.network import (
     round_shift,
 )
 from admmfpga.network.graph import taps_inside
-from admmfpga.network.ranges import accumulator_range
+from admmfpga.network.ranges import sums_range
 from admmfpga.network.requantization import MULTIPLIER_BITS
 from admmfpga.network.types import FloatArray, IntType
 
@@ -90,10 +90,12 @@ class WeightLayer(Layer):
 
     Attributes:
         weights: (O, KH, KW, I / groups) or (O, I) integers.
+        sums: per output, the sum of the positive and the sum of the negative weights.
         strides, pads, pad_value, groups, dilations: as network.Conv; ignored for matrix products.
     """
 
     weights: IntArray = field(default_factory=lambda: np.zeros((1, 1), dtype=np.int64))
+    sums: tuple[IntArray, IntArray] = field(default_factory=lambda: (np.zeros(1, dtype=np.int64),) * 2)
     strides: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     pad_value: int = 0
@@ -105,8 +107,7 @@ class WeightLayer(Layer):
         return "conv" if self.weights.ndim == 4 else "fc"
 
     def range(self, tensors: Tensors, channels: int) -> tuple[IntArray, IntArray]:
-        matrix = self.weights.reshape(self.weights.shape[0], -1)
-        return accumulator_range(matrix, tensors(self.inputs[0]).dtype)
+        return sums_range(*self.sums, tensors(self.inputs[0]).dtype)
 
     def node(self, name: str, requantization: Requantization) -> Node:
         if self.weights.ndim == 2:
@@ -131,13 +132,16 @@ class WeightLayer(Layer):
                 "quantize the weights to -127..127 (symmetric, narrow range)",
             )
         sign = np.where(channels, -1, 1)
-        return replace(self, weights=self.weights * sign.reshape(-1, *[1] * (self.weights.ndim - 1)))
+        positive, negative = self.sums
+        sums = (np.where(channels, -negative, positive), np.where(channels, -positive, negative))
+        return replace(self, weights=self.weights * sign.reshape(-1, *[1] * (self.weights.ndim - 1)), sums=sums)
 
     def silenced(self, channels: Mask) -> WeightLayer:
         """The layer with no weights in some channels (a mask)."""
         weights = self.weights.copy()
         weights[channels] = 0
-        return replace(self, weights=weights)
+        positive, negative = self.sums
+        return replace(self, weights=weights, sums=(np.where(channels, 0, positive), np.where(channels, 0, negative)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from admmfpga.errors import UserError
 from admmfpga.frontend.problems import Problem, UnsupportedModelError
 from admmfpga.frontend.qoperators import decomposed
+from admmfpga.frontend.skeleton import with_weights, without_weights
 
 MINIMUM_OPSET = 13
 """Older models are converted: since then DequantizeLinear and Softmax have an axis, Squeeze its axes as an input."""
@@ -70,8 +71,10 @@ def read_model(path: Path) -> Source:
     _check_operators(model)
     batch = _fix_batch(model)
     _check_sizes(model)
-    model = decomposed(_convert(_check(model, path), path))
-    model = _infer(model, path, batch)
+    light, weights = without_weights(model)
+    _check(light, path)
+    _check_constants(model, path)
+    model = with_weights(_infer(decomposed(_convert(light, path)), path, batch), weights)
     _check_sizes(model)
     warnings = () if batch == 1 else (f"the model is for batches of {batch}; it is taken as a model for single frames",)
     return Source(model, hashlib.sha256(data).hexdigest(), warnings)
@@ -245,14 +248,19 @@ def _check_sizes(model: onnx.ModelProto) -> None:
         raise UserError(f"the model computes {total:,} numbers an image", "smaller images, or a damaged file")
 
 
-def _check(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+def _check(model: onnx.ModelProto, path: Path) -> None:
     try:
         onnx.checker.check_model(model)
-        for initializer in model.graph.initializer:
-            numpy_helper.to_array(initializer)
     except (onnx.checker.ValidationError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise UserError(f"{path} is not a valid ONNX model: {_first_line(error)}", "export the model again") from None
-    return model
+
+
+def _check_constants(model: onnx.ModelProto, path: Path) -> None:
+    try:
+        for initializer in model.graph.initializer:
+            numpy_helper.to_array(initializer)
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise UserError(f"{path} is not a valid ONNX model: {_first_line(error)}", "export the model again") from None
 
 
 def _convert(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:

@@ -39,7 +39,7 @@ class QuantConst:
     """A quantized constant: real = scale * codes.
 
     Attributes:
-        codes: integers, zero point already subtracted.
+        codes: integers of any type that holds them, zero point already subtracted.
         scale: () or (C,) along `axis`, positive.
         axis: of the scale; meaningless for a scalar scale.
     """

@@ -7,6 +7,9 @@ import numpy as np
 from admmfpga.network.requantization import Requantization
 from admmfpga.network.types import IntArray, IntType
 
+BLOCK = 1 << 16
+"""Weights that are looked at together: what fits a processor's cache."""
+
 
 def weight_type(weights: IntArray) -> IntType:
     """The narrowest signed type for these weights; at least 2 bits (1 bit would mean {-1, +1})."""
@@ -21,8 +24,26 @@ def accumulator_range(matrix: IntArray, source: IntType) -> tuple[IntArray, IntA
         matrix: (rows, columns) weights.
         source: type of the activations; the range of its values includes zero.
     """
-    positive = np.where(matrix > 0, matrix, 0).sum(axis=1)
-    negative = np.where(matrix < 0, matrix, 0).sum(axis=1)
+    return sums_range(*signed_sums(matrix), source)
+
+
+def signed_sums(matrix: IntArray) -> tuple[IntArray, IntArray]:
+    """Per row, the sum of the positive and the sum of the negative weights."""
+    rows, columns = matrix.shape
+    if matrix.strides[1] == 0:  # one number a row
+        first = matrix[:, 0] if columns else np.zeros(rows, dtype=np.int64)
+        return columns * np.maximum(first, 0), columns * np.minimum(first, 0)
+    total, magnitude = np.empty(rows, dtype=np.int64), np.empty(rows, dtype=np.int64)
+    step = max(1, BLOCK // max(1, columns))
+    for start in range(0, rows, step):
+        block = matrix[start : start + step]
+        total[start : start + step] = block.sum(axis=1)
+        magnitude[start : start + step] = np.abs(block).sum(axis=1)
+    return (magnitude + total) // 2, (total - magnitude) // 2
+
+
+def sums_range(positive: IntArray, negative: IntArray, source: IntType) -> tuple[IntArray, IntArray]:
+    """`accumulator_range` from `signed_sums`."""
     return (
         positive * source.least + negative * source.greatest,
         positive * source.greatest + negative * source.least,

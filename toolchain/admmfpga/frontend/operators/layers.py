@@ -14,6 +14,7 @@ from admmfpga.frontend.problems import Unsupported
 from admmfpga.frontend.values import Affine, Codes, Const, QuantConst, Value
 from admmfpga.network import IntArray
 from admmfpga.network.graph import window_extent, window_positions
+from admmfpga.network.ranges import signed_sums
 from admmfpga.network.types import FloatArray
 
 Pads = tuple[int, int, int, int]
@@ -98,6 +99,11 @@ def _ceil_pad(size: int, kernel: int, stride: int, before: int, after: int) -> i
     return max((count - 1) * stride + kernel - size - before, 0)
 
 
+def one_number(codes: IntArray) -> bool:
+    """Whether each output's weights are one number, as the stand-ins of a rehearsal are, and take no memory."""
+    return not any(codes.strides[1:])
+
+
 # Convolutions
 
 
@@ -159,21 +165,23 @@ def placed_convolution(
     scale = np.broadcast_to(scale, (rows,))
     out_order: IntArray | None = None
     inverse = np.argsort(image.order)
-    if groups == 1:
+    in_order = np.array_equal(inverse, np.arange(len(inverse)))
+    if groups == 1 and not one_number(codes) and not in_order:
         codes = codes[:, inverse]
-    elif not np.array_equal(inverse, np.arange(len(inverse))):
+    elif groups > 1 and not np.array_equal(inverse, np.arange(len(inverse))):
         # Depthwise: the filters follow their channels.
         each = rows // groups
         source = (inverse[:, None] * each + np.arange(each)).ravel()
         codes, scale, bias = codes[source], scale[source], bias[source]
         out_order = np.argsort(source)
     x, pads, pad_value = bordered(node, x, shape, "a convolution")
-    ordered = np.ascontiguousarray(codes.transpose(0, 2, 3, 1))
+    ordered, sums = node.context.remembered("ordered", node.output, lambda: _summed(codes.transpose(0, 2, 3, 1)))
     layer = WeightLayer(
         node.proto.name,
         (x.tensor,),
         node.output,
         ordered,
+        sums,
         shape.strides,
         pads,
         pad_value,
@@ -413,15 +421,25 @@ def product(node: NodeView, x: Affine, codes: IntArray, scale: FloatArray) -> Af
         value = placed_convolution(node, image, codes[:, :, None, None], scale, np.zeros(rows), shape, 1)
         return replace(value, positions=value.positions.reshape(rows, -1).T.reshape(*lead, rows))
     if np.unique(x.positions).size == columns == node.builder.tensor(x.tensor).elements:
-        ordered = np.empty_like(codes)
-        ordered[:, x.positions.ravel()] = codes
+        stream = x.positions.ravel()
+        in_order = one_number(codes) or np.array_equal(stream, np.arange(columns))
+        order = None if in_order else np.argsort(stream)
         x = replace(x, tensor=node.builder.flattened(x.tensor))
     else:
-        ordered = codes
+        order = None
         x = node.vector(x)
     positions = np.arange(rows, dtype=np.int64).reshape(*lead, rows)
-    layer = WeightLayer(node.proto.name, (x.tensor,), node.output, ordered)
+    ordered, sums = node.context.remembered(
+        "ordered", node.output, lambda: _summed(codes if order is None else np.take(codes, order, axis=1))
+    )
+    layer = WeightLayer(node.proto.name, (x.tensor,), node.output, ordered, sums)
     return _layer_value(x, layer, (rows,), positions, scale, np.zeros(rows))
+
+
+def _summed(weights: IntArray) -> tuple[IntArray, tuple[IntArray, IntArray]]:
+    """Weights in memory's order, and `signed_sums` of their matrix."""
+    weights = weights if one_number(weights) else np.ascontiguousarray(weights, dtype=np.int64)
+    return weights, signed_sums(weights.reshape(len(weights), -1))
 
 
 def _layer_value(
@@ -435,7 +453,7 @@ def _layer_value(
         positions=positions,
         scale=float(x.scale[0]) * np.broadcast_to(scale, (rows,)),
         offset=bias,
-        correction=int(x.correction[0]) * layer.weights.reshape(rows, -1).sum(axis=1),
+        correction=int(x.correction[0]) * (layer.sums[0] + layer.sums[1]),
     )
 
 

@@ -80,16 +80,19 @@ def dequantize_linear(node: NodeView) -> Value:
     zero = zero_points(node)
     if isinstance(x, Const):
         int_type(x.array.dtype)
-        codes = as_int(x.array)
+        # Bytes stay bytes until the layer's weights are made of them.
+        codes = x.array if x.array.dtype == np.int8 and not np.any(zero) else as_int(x.array)
         axis = int(node.attribute("axis", 1))
         axis += codes.ndim if axis < 0 else 0
         if per_tensor and zero.size == 1:
-            return QuantConst(codes - int(zero.flat[0]), np.array(float(scale.flat[0])), 0)
+            codes = codes - int(zero.flat[0]) if np.any(zero) else codes
+            return QuantConst(codes, np.array(float(scale.flat[0])), 0)
         if axis >= codes.ndim or scale.size != codes.shape[axis] or zero.size not in (1, scale.size):
             raise Unsupported(f"{scale.size} scales for a tensor of shape {codes.shape}")
         shape = [1] * codes.ndim
         shape[axis] = -1
-        return QuantConst(codes - (zero if zero.size == 1 else zero.reshape(shape)), scale.ravel(), axis)
+        codes = codes - (zero if zero.size == 1 else zero.reshape(shape)) if np.any(zero) else codes
+        return QuantConst(codes, scale.ravel(), axis)
     if not isinstance(x, Codes):
         raise Unsupported("dequantizes real numbers", "put QuantizeLinear in front of it")
     tensor = node.builder.tensor(x.tensor)

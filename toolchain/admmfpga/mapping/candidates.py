@@ -288,7 +288,7 @@ class Mixtures:
     def _finer(self, name: str, options: Sequence[Candidate], interval: int) -> list[Candidate]:
         """Foldings with beats that are filled up, where a layer may have a dense PE."""
         node = self._nodes[name]
-        if not isinstance(node, Conv) or all(one.folding.kind != DensePE.kind for one in options):
+        if not isinstance(node, Conv) or node.depthwise or all(one.folding.kind != DensePE.kind for one in options):
             return []
         output = self._network.output_of(node)
         vectors, columns = output.elements // output.channels, int(np.count_nonzero(node.matrix.any(axis=0)))

@@ -290,6 +290,29 @@ def test_hls_in_verilator_under_the_harness(small):
 
 
 @pytest.mark.slow
+def test_residual_network(tmp_path):
+    """ResNet-8's graph, narrow, on small images: identity and projected shortcuts, average, classifier."""
+    rng = np.random.default_rng(0)
+    maker = NetworkMaker((6, 6, 3), IntType(8, False), rng)
+    maker.conv(2, (3, 3), pads=(1, 1, 1, 1))
+    for channels, stride in ((2, 1), (4, 2), (8, 2)):
+        start = maker.last
+        maker.conv(channels, (3, 3), (stride, stride), (1, 1, 1, 1)).conv(channels, (3, 3), pads=(1, 1, 1, 1))
+        branch = maker.last
+        if stride > 1:
+            maker.last = start
+            start = maker.conv(channels, (1, 1), (stride, stride)).last
+            maker.last = branch
+        maker.add(start)
+    network = maker.average(maker.tensor.shape[:2]).flatten().dense(10, IntType(8, True)).done()
+    design = map_network(network, load_board("pynq").resources, board="pynq", target_interval=400, explain=False)
+    assert {"fork", "add", "average_pool"} <= {stage.block.stem.removeprefix("stream_") for stage in design.stages}
+    build = write(design, tmp_path / "build")
+    check_rtl(design, build, 3, rng)
+    check_hls(design, build, rng)
+
+
+@pytest.mark.slow
 def test_lenet5_on_pynq(tmp_path):
     """The full-size network: bits, cycles, and the bottleneck's multipliers busy."""
     rng = np.random.default_rng(0)

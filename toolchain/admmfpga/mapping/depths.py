@@ -18,7 +18,7 @@ import numpy as np
 from admmfpga.blocks import MatrixUnit, WidthConverter, Window
 from admmfpga.blocks.base import LUTRAM_DEPTH, fifo_resources
 from admmfpga.mapping.design import Stage, Timing
-from admmfpga.mapping.schedule import Link, Settled, occupancies, settle
+from admmfpga.mapping.schedule import Link, Trials, occupancies, pipeline_timing
 
 
 def links(stages: Sequence[Stage]) -> list[Link]:
@@ -45,24 +45,28 @@ def size_fifos(stages: Sequence[Stage]) -> tuple[list[Stage], Timing]:
     goal = max(stage.block.cycles for stage in lean)
     # Branches that are not as deep as the analysis says may well deadlock.
     if not any(len(stage.outputs) > 1 for stage in lean):
-        found = settle(links(lean))
-        if found is not None and _reached(found.timing, goal):
-            return lean, found.timing
+        found = pipeline_timing(links(lean))
+        if found is not None and _reached(found, goal):
+            return lean, found
     names = [name for stage in lean for name in stage.outputs]
     needs = {names[index]: depth for index, depth in occupancies(links(lean), goal).items()}
     for position in range(len(lean)):
         for name, depth in _upstream(lean, position):
             needs[name] = max(depth, needs.get(name, 0))
     sized = _with_depths(lean, needs)
-    found = settle(links(sized))
-    assert found is not None, "FIFOs as deep as analysed do not settle"
+    trials = Trials(links(sized))
     # The dearest FIFO first; what it gives back the cheaper ones keep.
     least = _depths(lean)
     widths = {name: stage.block.sink.width for stage in sized for name in stage.outputs}
     depths = _depths(sized)
+    index = {name: number for number, name in enumerate(names)}
     for name in sorted(depths, key=lambda name: -depths[name] * widths[name]):
-        sized, found = _trim(sized, name, least[name], widths[name], found)
-    return sized, found.timing
+        for depth in _cheaper(depths[name], least[name], widths[name]):
+            # What is too shallow at one depth is so at all lesser ones.
+            if not trials.shallower(index[name], depth):
+                break
+            sized = _with_depths(sized, {name: depth}, shrink=True)
+    return sized, trials.timing
 
 
 def _upstream(stages: Sequence[Stage], position: int) -> Iterator[tuple[str, int]]:
@@ -99,23 +103,18 @@ def _longest_gap(window: Window) -> tuple[int, int]:
     return int(around[index + 1] - around[index]), int(beats)
 
 
-def _trim(stages: list[Stage], name: str, least: int, width: int, known: Settled) -> tuple[list[Stage], Settled]:
-    """The least depth that keeps the interval, among those that cost less: LUT-RAM comes in 32s, block RAM beyond."""
-    now = _depths(stages)[name]
+def _cheaper(now: int, least: int, width: int) -> Iterator[int]:
+    """Depths that cost less and less: LUT-RAM comes in 32s, block RAM beyond."""
     price = fifo_resources(now, width)
-    for depth in (least, 16, 32, LUTRAM_DEPTH):
+    for depth in (LUTRAM_DEPTH, 32, 16, least):
         cheaper = fifo_resources(depth, width)
-        if not least <= depth < now or (cheaper.bram18 >= price.bram18 and cheaper.lut + 4 > price.lut):
-            continue
-        trial = _with_depths(stages, {name: depth}, shrink=True)
-        measured = settle(links(trial), known)
-        if measured is not None and _reached(measured.timing, known.timing.frame_interval):
-            return trial, measured
-    return stages, known
+        if least <= depth < now and (cheaper.bram18 < price.bram18 or cheaper.lut + 4 <= price.lut):
+            price, now = cheaper, depth
+            yield depth
 
 
-def _reached(timing: Timing, interval: int) -> bool:
-    return timing.frame_interval <= interval and timing.settled_frames > 0
+def _reached(timing: Timing | None, interval: int) -> bool:
+    return timing is not None and timing.frame_interval <= interval and timing.settled_frames > 0
 
 
 def _depths(stages: Sequence[Stage]) -> dict[str, int]:

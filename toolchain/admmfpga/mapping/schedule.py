@@ -16,13 +16,13 @@ from admmfpga.blocks.base import Process, fifo_latency
 from admmfpga.mapping.design import Timing
 from admmfpga.network import IntArray
 
-MAX_FRAMES = 32
-"""Frames after which a pipeline counts as one whose period spans several frames."""
+FRAMES, MAX_FRAMES = 8, 32
+"""Frames that are looked at, and those after which a pipeline counts as one whose period spans several frames."""
 
 
-MAX_SWEEPS, FEW_SWEEPS, TRIAL_SWEEPS = 2000, 300, 24
-"""Passes over all blocks after which a pipeline counts as one that deadlocks; ten are usual, fifty happen. A trial that
-goes on from known cycles and keeps its interval takes two or three; one that creeps towards another takes hundreds."""
+MAX_SWEEPS, FEW_SWEEPS, TRIAL_SWEEPS = 2000, 300, 6
+"""Passes over all blocks after which a pipeline counts as one that deadlocks; ten are usual. The few are for FIFOs that
+may be too shallow; a trial has most of its steps in place already."""
 
 _LONG_AGO = -(1 << 40)
 
@@ -160,62 +160,39 @@ class _Pipeline:
                     self.streams[sink] = stream
                 sinks.append(stream)
             self.actors.append(_actor(last, frames, sources, sinks))
+        self.readers = {id(stream): actor for actor in self.actors for stream in actor.sources}
+        self.writers = {id(stream): actor for actor in self.actors for stream in actor.sinks}
 
     def _stream(self, process: Process, latency: int, depth: int) -> _Stream:
         beats = len(process.schedule.emits) * self.frames
         return _Stream(latency, depth, np.full(beats, _LONG_AGO), np.full(beats, _LONG_AGO))
 
-    def start_from(self, known: _Pipeline) -> bool:
-        """Take another pipeline's cycles for lower bounds, if they are: its FIFOs are as deep or deeper and no slower.
-
-        Only blocks whose bounds may rise are looked at again.
-
-        Returns:
-            whether they are.
-        """
-        pairs = list(zip(self.actors, known.actors, strict=True))
-        for actor, before in pairs:
-            for stream, other in zip(actor.sinks, before.sinks, strict=True):
-                if stream.latency < other.latency or _deeper(stream.depth, other.depth):
-                    return False
-        for actor, before in pairs:
-            actor.issue, actor.dirty = before.issue, False
-            for stream, other in zip(actor.sinks, before.sinks, strict=True):
-                stream.valid, stream.released = other.valid, other.released
-                if stream.latency != other.latency or stream.depth != other.depth:
-                    stream.valid = other.valid + (stream.latency - other.latency)
-                    actor.dirty = True
-        changed = {id(stream) for actor in self.actors if actor.dirty for stream in actor.sinks}
-        for actor in self.actors:
-            actor.dirty |= any(id(stream) in changed for stream in actor.sources)
-        return True
-
     def run(self, sweeps: int = MAX_SWEEPS, limit: int | None = None) -> bool:
         """Until nothing moves any more; whether that was reached. A pipeline that deadlocks never does.
 
         Args:
-            limit: give up where the last output comes after this cycle.
+            limit: give up when the last step of any process is later.
         """
-        readers = {id(stream): actor for actor in self.actors for stream in actor.sources}
-        writers = {id(stream): actor for actor in self.actors for stream in actor.sinks}
         while any(actor.dirty for actor in self.actors):
-            if sweeps == 0 or (limit is not None and self.outside.valid[-1] > limit):
+            if sweeps == 0:
                 return False
             sweeps -= 1
             for order in (self.actors, self.actors[::-1]):
                 for actor in order:
                     if actor.dirty and actor.advance():
+                        if limit is not None and actor.issue[-1] > limit:
+                            return False
                         for stream in actor.sources:
-                            writers[id(stream)].dirty = True
+                            self.writers[id(stream)].dirty = True
                         for stream in actor.sinks:
                             if stream is not self.outside:
-                                readers[id(stream)].dirty = True
+                                self.readers[id(stream)].dirty = True
         return True
 
-
-def _deeper(depth: int | None, other: int | None) -> bool:
-    """Whether a FIFO has more slots than another one; None: as many as it takes."""
-    return other is not None and (depth is None or depth > other)
+    @property
+    def times(self) -> IntArray:
+        """(frames, beats) cycle in which each output beat is given."""
+        return self.outside.valid.reshape(self.frames, -1)
 
 
 def output_times(links: Sequence[Link], frames: int) -> IntArray:
@@ -232,7 +209,7 @@ def output_times(links: Sequence[Link], frames: int) -> IntArray:
     """
     pipeline = _Pipeline(links, frames)
     assert pipeline.run(), "the pipeline deadlocks"
-    return pipeline.outside.valid.reshape(frames, -1)
+    return pipeline.times
 
 
 def occupancies(links: Sequence[Link], interval: int, frames: int = 4) -> dict[int, int]:
@@ -269,45 +246,98 @@ def pipeline_timing(links: Sequence[Link]) -> Timing | None:
     Returns:
         None if a branch is too shallow, so that the pipeline deadlocks or nearly so.
     """
-    found = settle(links)
-    return None if found is None else found.timing
-
-
-@dataclass(frozen=True, eq=False)
-class Settled:
-    """Timing of a pipeline and the cycles of all its steps, from which one with shallower FIFOs is found sooner."""
-
-    timing: Timing
-    _pipeline: _Pipeline
-
-
-def settle(links: Sequence[Link], known: Settled | None = None) -> Settled | None:
-    """`pipeline_timing`, with what is known of the same blocks under the same or deeper FIFOs.
-
-    The cycles of the known pipeline are lower bounds of this one's as long as its beats become valid no sooner, so the
-    search for the least cycles goes on from them, and ends at the same ones. It is given up where frames end later than
-    the known pipeline's by more than an interval, or many passes move them: such FIFOs cost throughput.
-
-    Returns:
-        None if a branch is too shallow, so that the pipeline deadlocks or nearly so, or is given up.
-    """
-    frames, limit, sweeps = 8, None, FEW_SWEEPS
-    if known is not None:
-        frames = known._pipeline.frames
-        limit = int(known._pipeline.outside.valid[-1]) + known.timing.frame_interval
+    frames = FRAMES
     while True:
         pipeline = _Pipeline(links, frames)
-        if known is not None and pipeline.start_from(known._pipeline):
-            sweeps = TRIAL_SWEEPS
-        if not pipeline.run(sweeps, limit):
+        if not pipeline.run(FEW_SWEEPS):
             return None
-        times = pipeline.outside.valid.reshape(frames, -1)
-        ends = np.diff(times[:, -1])
-        if len(set(ends[-4:].tolist())) == 1:
-            unsteady = np.flatnonzero(ends != ends[-1])
-            settled = 2 if len(unsteady) == 0 else int(unsteady[-1]) + 3
-            return Settled(Timing(int(times[0, 0]), int(ends[-1]), settled), pipeline)
-        if frames == MAX_FRAMES:
-            half = ends[len(ends) // 2 :]
-            return Settled(Timing(int(times[0, 0]), int(-(-half.sum() // len(half))), 0), pipeline)
-        frames, limit, sweeps, known = 2 * frames, None, FEW_SWEEPS, None
+        found = _timing(pipeline.times)
+        if found.settled_frames or frames == MAX_FRAMES:
+            return found
+        frames *= 2
+
+
+def _timing(times: IntArray) -> Timing:
+    """Of (frames, beats) output times; nothing settles where the last frames have different intervals."""
+    ends = np.diff(times[:, -1])
+    if len(set(ends[-4:].tolist())) > 1:
+        half = ends[len(ends) // 2 :]
+        return Timing(int(times[0, 0]), int(-(-half.sum() // len(half))), 0)
+    unsteady = np.flatnonzero(ends != ends[-1])
+    settled = 2 if len(unsteady) == 0 else int(unsteady[-1]) + 3
+    return Timing(int(times[0, 0]), int(ends[-1]), settled)
+
+
+class Trials:
+    """Makes FIFOs of a pipeline shallower, one by one, as long as it keeps its interval.
+
+    Less room makes no step earlier. So what is found for a pipeline is a lower bound for the next trial and need not be
+    found again, but for one thing: a shallow FIFO may be a cycle faster. Bounds are therefore kept for FIFOs that are
+    all as fast as shallow ones; exact times are found from there.
+
+    Attributes:
+        timing: of the pipeline as it is.
+    """
+
+    def __init__(self, links: Sequence[Link]) -> None:
+        frames = FRAMES
+        while True:
+            self._pipeline = _Pipeline(links, frames)
+            for stream in self._deep():
+                stream.latency -= 1
+            assert self._pipeline.run(), "FIFOs as deep as analysed do not settle"
+            self._bounds = self._state()
+            found = self._exact(None)
+            assert found is not None
+            self.timing, last = found
+            if self.timing.settled_frames or frames == MAX_FRAMES:
+                break
+            frames *= 2
+        # Steps of a pipeline that keeps its interval are hardly later than now; one that slows down is left soon.
+        self._limit = last + self.timing.frame_interval // 8 + 64
+
+    def shallower(self, index: int, depth: int) -> bool:
+        """Give a stream's FIFO this depth, if the interval stays; whether it does."""
+        stream = self._pipeline.streams[index]
+        before, stream.depth = stream.depth, depth
+        self._pipeline.writers[id(stream)].dirty = True
+        if self._pipeline.run(TRIAL_SWEEPS, self._limit):
+            bounds = self._state()
+            found = self._exact(self._limit)
+            if found and found[0].settled_frames and found[0].frame_interval <= self.timing.frame_interval:
+                self._bounds, self.timing = bounds, found[0]
+                self._restore()
+                return True
+        stream.depth = before
+        self._restore()
+        return False
+
+    def _exact(self, limit: int | None) -> tuple[Timing, int] | None:
+        """Timing with every FIFO as slow as it is, from bounds with fast ones, and the cycle of the last step."""
+        deep = self._deep()
+        for stream in deep:
+            stream.latency += 1
+            stream.valid = stream.valid + 1
+            self._pipeline.readers[id(stream)].dirty = True
+        settled = self._pipeline.run(MAX_SWEEPS if limit is None else TRIAL_SWEEPS, limit)
+        for stream in deep:
+            stream.latency -= 1
+        last = max(int(actor.issue[-1]) for actor in self._pipeline.actors)
+        return (_timing(self._pipeline.times), last) if settled else None
+
+    def _deep(self) -> list[_Stream]:
+        streams = self._pipeline.streams.values()
+        return [stream for stream in streams if stream.depth and fifo_latency(stream.depth) > fifo_latency(1)]
+
+    def _state(self) -> tuple[list[IntArray], list[tuple[IntArray, IntArray]]]:
+        # Arrays are replaced, never changed.
+        actors = self._pipeline.actors
+        return [one.issue for one in actors], [(s.valid, s.released) for one in actors for s in one.sinks]
+
+    def _restore(self) -> None:
+        issues, streams = self._bounds
+        for actor, issue in zip(self._pipeline.actors, issues, strict=True):
+            actor.issue, actor.dirty = issue, False
+        sinks = [stream for actor in self._pipeline.actors for stream in actor.sinks]
+        for stream, (valid, released) in zip(sinks, streams, strict=True):
+            stream.valid, stream.released = valid, released

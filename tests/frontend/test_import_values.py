@@ -478,3 +478,18 @@ def test_comparison_refuses_images_of_another_shape(rng: np.random.Generator, tm
     imported = load(made.save(tmp_path / "m.onnx", made.fit(conv_input(made))))
     with pytest.raises(UserError, match="images are N x 8 x 8 x 3, the model takes N x 3 x 8 x 8"):
         compare_with_onnxruntime(imported, made.images.transpose(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize("offsets", [0.0, 0.3])
+def test_normalization_of_codes_with_a_channel_that_is_dead(
+    offsets: float, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    """A trained network has such channels: their scale is nothing beside the others'."""
+    made = Maker((1, 4, 5, 5), rng)
+    gamma = made.const(np.array([1.0, 0.7, 1e-12, 1.3]))
+    parameters = [made.const(np.array(v, dtype=np.float32)) for v in ([offsets, 0, 0.4, 0], [0.1, 0, 0, 0], [1.0] * 4)]
+    x = made.node("BatchNormalization", made.input(), gamma, *parameters)
+    imported = check(made, made.fit(made.node("Relu", x)), tmp_path)
+    codes = reference.run(imported.network, imported.quantize(made.images))
+    assert np.ptp(codes[..., 2]) == 0
+    assert codes[0, 0, 0, 2] > 50

@@ -7,7 +7,7 @@ from math import inf, prod
 
 import numpy as np
 
-from admmfpga.frontend.layers import AverageLayer, Layer, ResponseLayer, WeightLayer
+from admmfpga.frontend.layers import AverageLayer, Layer, Mask, ResponseLayer, WeightLayer
 from admmfpga.frontend.naming import Names
 from admmfpga.frontend.problems import Unsupported
 from admmfpga.frontend.scaling import check_width, clamped, multipliers, rescaling, sign_thresholds, whole_offsets
@@ -39,6 +39,9 @@ NEGLIGIBLE_STEPS = 2.0**-12
 
 LARGEST_PADDED = 1 << 25
 """Elements of an image with a border."""
+
+FINER = (64, 128)
+"""Steps, from and below, that a code becomes where an offset needs finer ones."""
 
 NOTABLE_STEPS = 0.01
 """Rounding of the bias to whole accumulator steps is reported above this part of an output step."""
@@ -520,23 +523,28 @@ class Builder:
             return self._add_closed(layer, value, rule, np.array(scale))
 
         ratio, correction = value.scale / scale, value.correction
-        if isinstance(layer, WeightLayer):
-            reach = ratio * np.maximum(np.abs(low + correction), np.abs(high + correction))
-            constant = reach < NEGLIGIBLE_STEPS
-            if np.any(constant):
-                # Such a channel is its offset. Any ratio that fits beside the others expresses it.
+        reach = ratio * np.maximum(np.abs(low + correction), np.abs(high + correction))
+        constant = reach < NEGLIGIBLE_STEPS
+        if np.any(constant):
+            # Such a channel is its offset. Any ratio that fits beside the others expresses it.
+            unit = 2.0**-8 if np.all(constant) else float(ratio[~constant].min())
+            ratio, correction = np.where(constant, unit, ratio), np.where(constant, 0, correction)
+            if isinstance(layer, WeightLayer):
                 layer = layer.silenced(constant)
-                unit = 2.0**-8 if np.all(constant) else float(ratio[~constant].min())
-                ratio, correction = np.where(constant, unit, ratio), np.where(constant, 0, correction)
                 low, high = np.where(constant, 0, low), np.where(constant, 0, high)
+            elif isinstance(layer, AverageLayer) and layer.ragged:
+                constant = np.zeros_like(constant)
         multiplier, shift = multipliers(ratio, dtype)
         given = self.tensor(value.tensor).dtype
         if layer is None and not np.any(value.offset) and np.ptp(ratio) == 0 and given.bits <= 8:
             multiplier, shift = self._exact_rescaling(value, scale, given)
         step = multiplier.astype(np.float64) / 2.0**shift
-        if isinstance(layer, WeightLayer):
+        if isinstance(layer, WeightLayer) and layer.output:
             self.realised[layer.output] = np.where(constant, 1.0, step / ratio)
-        if layer is None and given.bits <= 8 and _rounding(value.offset / scale, step) > NOTABLE_STEPS:
+        coarse = layer is None and _rounding(value.offset / scale, step, constant) > NOTABLE_STEPS
+        if coarse and given.bits <= 8 and len(value.shape) == 3 and np.ptp(value.scale) > 0:
+            return self._close(_multiplied(value), scale, zero_point, dtype)
+        if coarse and given.bits <= 8:
             # Codes are coarse steps to round an offset to; a table is not.
             mapped = value.tabulated(given)
             target = Tensor("", value.shape, dtype, np.array(scale), zero_point)
@@ -549,6 +557,11 @@ class Builder:
             bias = total.astype(np.int64)
         else:
             bias = clamped(total, step, low, high, (code_low - zero_point, code_high - zero_point))
+        if np.any(constant) and not isinstance(layer, WeightLayer):
+            codes = np.clip(np.rint(value.offset / scale), code_low - zero_point, code_high - zero_point)
+            bias, multiplier, shift = _with_constants(
+                constant, codes.astype(np.int64), low, high, bias, multiplier, shift
+            )
         requantization = Requantization(bias, multiplier, shift, zero_point, code_low, code_high, dtype)
         check_width(requantization, low, high)
         return self._add_closed(layer, value, requantization, np.array(scale))
@@ -650,10 +663,41 @@ def _is_permutation(positions: IntArray) -> bool:
     return bool(seen.all())
 
 
-def _rounding(offset: FloatArray, step: FloatArray) -> float:
-    """Greatest error of an offset rounded to whole steps, in output steps."""
+def _rounding(offset: FloatArray, step: FloatArray, constant: Mask) -> float:
+    """Greatest error of an offset rounded to whole steps, in output steps; constant channels have none."""
     exact = offset / step
-    return float(np.max(np.abs(exact - np.rint(exact)) * step))
+    return float(np.max(np.abs(exact - np.rint(exact)) * step * ~constant))
+
+
+def _multiplied(value: Affine) -> Affine:
+    """A value of an image's codes as one of a depthwise convolution, whose sums are finer steps for an offset."""
+    # Of the factors, for each channel the one that makes most nearly a whole number of its offset.
+    factors = np.arange(*FINER)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        exact = (value.offset / value.scale)[:, None] * factors
+        missed = np.nan_to_num(np.abs(exact - np.rint(exact)), nan=1.0)
+    factor: IntArray = factors[missed.argmin(axis=1)]
+    layer = WeightLayer(
+        "", (value.tensor,), "", factor.reshape(-1, 1, 1, 1), (factor, 0 * factor), groups=value.channels
+    )
+    return replace(value, layer=layer, scale=value.scale / factor, correction=value.correction * factor)
+
+
+def _with_constants(
+    constant: Mask, codes: IntArray, low: IntArray, high: IntArray, bias: IntArray, multiplier: IntArray, shift: int
+) -> tuple[IntArray, IntArray, int]:
+    """Bias, multiplier and shift with which some channels give a code for all accumulators.
+
+    Args:
+        constant: which.
+        codes: (C,) zero point subtracted.
+        low, high: (C,) range of the accumulators.
+    """
+    # The accumulator is moved by that many bits more than it has, and so below half a step.
+    width = int(np.maximum(np.abs(low), np.abs(high)).max()).bit_length() + 2
+    if shift < width:
+        multiplier, shift = multiplier << (width - shift), width
+    return np.where(constant, codes << width, bias), np.where(constant, 1 << (shift - width), multiplier), shift
 
 
 def _clipped_node(node: Node, low: int, high: int, dtype: IntType) -> Node:

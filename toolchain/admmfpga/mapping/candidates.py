@@ -413,9 +413,9 @@ def sparse_candidates(network: Network, node: Conv | Dense, interval: int | None
         found = [one for one in found if interval < 4 * vectors * least_steps(node.matrix, one) <= 4 * interval]
     lean = pareto([one for layout in found for one in layout_candidates(network, node, layout)])
     kept = {one.folding.layout for one in lean if one.folding.layout is not None}
-    for layout in sorted(kept, key=str):
-        for other in other_indices(layout, node.matrix):
-            lean += layout_candidates(network, node, other)
+    others = {other for layout in kept for other in other_indices(layout, node.matrix)}
+    for layout in sorted(others, key=str):
+        lean += layout_candidates(network, node, layout)
     return lean
 
 

@@ -279,11 +279,14 @@ def _batches(least: int, steps: float, vectors: int, weights: int) -> list[int]:
 
 
 def other_indices(layout: LaneLayout, matrix: IntArray) -> Iterator[LaneLayout]:
-    """The same layout with the other index formats."""
+    """The same layout with the other index formats, one vector at a time; distances and bits would go over all."""
+    if len(matrix) % (layout.groups * layout.height):
+        return
+    layout = replace(layout, batch=1)
     slots = -(-matrix.shape[1] // layout.lanes)
     for bits in range(max(1, clog2(slots) - 3), clog2(slots)):
         yield replace(layout, index_format="relative", index_bits=bits)
-    if slots * layout.batch <= BITMAP_SLOTS:
+    if slots <= BITMAP_SLOTS:
         yield replace(layout, index_format="bitmap", skips=False)
 
 

@@ -55,6 +55,9 @@ def size_fifos(stages: Sequence[Stage]) -> tuple[list[Stage], Timing]:
             needs[name] = max(depth, needs.get(name, 0))
     sized = _with_depths(lean, needs)
     trials = Trials(links(sized))
+    if not trials.timing.settled_frames:
+        # Without one interval there is none to keep; what is shallower does not settle either.
+        return sized, trials.timing
     # The dearest FIFO first; what it gives back the cheaper ones keep.
     least = _depths(lean)
     widths = {name: stage.block.sink.width for stage in sized for name in stage.outputs}

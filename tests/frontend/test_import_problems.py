@@ -35,6 +35,12 @@ CASES: dict[str, tuple[Callable[[Maker], str], str]] = {
         ),
         "ceil_mode over 3 dimensions",
     ),
+    "biases of volumes": (
+        lambda m: m.node(
+            "Conv", m.node("Reshape", m.input(), m.const([1, 1, 4, 8, 8])), m.weights(2, 1, 2, 2, 2), m.real(3)
+        ),
+        "3 biases for 2 channels",
+    ),
     "linear resize": (
         lambda m: m.node("Resize", m.input(), "", m.const([1.0, 1.0, 2.0, 2.0]), mode="linear"),
         "mode=linear",

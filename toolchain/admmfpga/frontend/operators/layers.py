@@ -267,6 +267,8 @@ def convolution_3d(node: NodeView, x: Affine, weights: QuantConst, bias: FloatAr
     )
     if min(shape.positions((height, width))) < 1:
         raise Unsupported(f"kernel {list(kernel)} is larger than the padded volume")
+    if bias is not None and bias.size != rows:
+        raise Unsupported(f"{bias.size} biases for {rows} channels")
     spread = [np.repeat(np.broadcast_to(v, (rows,)), depths) for v in (scale, np.zeros(rows) if bias is None else bias)]
     value = placed_convolution(
         node,

@@ -136,9 +136,8 @@ def compile_engine(
         UserError: nodes that the engine cannot compute, a board without memory port, a rate that it does not reach.
     """
     progress("planning the shared engine")
-    network = compact(imported.network)
     shape = choose_shape(board.resources, board.port_bits, board=board.name)
-    program = make_program(lower(network, shape), shape)
+    network, program = planned(imported.network, shape)
     timing = time_program(program)
     rate = clock_mhz * 1e6 / timing.cycles
     if target_fps is not None and rate < target_fps:
@@ -148,6 +147,15 @@ def compile_engine(
         )
     report = _report(imported, network, program, timing, board, clock_mhz, reason)
     return EngineCompiled(imported, program, timing, board, clock_mhz, report)
+
+
+def planned(network: Network, shape: EngineShape) -> tuple[Network, Program]:
+    """What is left of a network without constant and unread channels, and the program that computes it.
+
+    Groups and dilation stay: the engine has commands for them, unlike the dataflow's blocks (`network.plain`).
+    """
+    left = compact(network)
+    return left, make_program(lower(left, shape), shape)
 
 
 def _report(

@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 
 from admmfpga.atomic import atomic_write
-from admmfpga.engine.build import engine_shape
+from admmfpga.engine.build import engine_shape, planned
 from admmfpga.engine.hls import EngineCsim
-from admmfpga.engine.layers import lower
-from admmfpga.engine.schedule import Program, make_program
+from admmfpga.engine.schedule import Program
 from admmfpga.engine.simulation import EngineRtl
 from admmfpga.engine.timing import time_program
 from admmfpga.errors import UserError
 from admmfpga.frontend import load
 from admmfpga.manifest import verify_manifest
-from admmfpga.network import IntArray, Network, Tensor, compact
+from admmfpga.network import IntArray, Network, Tensor
 from admmfpga.network.reference import run
 
 WORK = "simulation"
@@ -71,7 +70,7 @@ def open_engine_build(folder: Path) -> EngineBuild:
     described = json.loads((folder / "design.json").read_text())
     network = load(folder / "model.onnx", name=described["name"]).network
     shape = engine_shape(described)
-    program = make_program(lower(compact(network), shape), shape)
+    _, program = planned(network, shape)
     same = (folder / "program" / "transfers.bin").read_bytes() == program.transfer_list().tobytes()
     if not same or (folder / "program" / "stream.bin").read_bytes() != program.stream().tobytes():
         raise UserError(f"{folder} was made by another version of admmfpga", "compile again")

@@ -489,6 +489,12 @@ def sparse_matrix(p: Parameters) -> np.ndarray[Any, np.dtype[np.int64]]:
     return matrix * np.repeat(kept, height, axis=0)
 
 
+def _channel_lookup(rng: np.random.Generator) -> Parameters:
+    """A table a channel: the plain draws for the fit have none, so the counter's registers would cost nothing."""
+    parameters = _lookup(rng)
+    return parameters | {"lanes": 1, "count": _pick(rng, 2, 4, 6, 16), "table_block_ram": False}
+
+
 def _rom(rng: np.random.Generator) -> Parameters:
     depth = _pick(rng, 2, 5, 8, 16, 25, 32, 40, 50, 64, 100, 128, 200, 256, 400)
     return {"WIDTH": _pick(rng, 4, 8, 16, 24), "DEPTH": depth, "BLOCK_RAM": 0}
@@ -531,6 +537,7 @@ MORE: tuple[tuple[str, Callable[[np.random.Generator], Parameters], tuple[int, i
     ("dense_pe", _packed_dense_pe, (12, 0, 6), 500),
     ("dense_pe", _mixed_dense_pe, (4, 0, 4), 800),
     ("csr_pe", _packed_csr_pe, (8, 0, 4), 500),
+    ("lookup", _channel_lookup, (4, 0, 0), 500),
 )
 """Configurations that the draws above seldom or never give: stem, how to draw, how many, first seed beyond `SEEDS`."""
 

@@ -69,9 +69,10 @@ def size_fifos(stages: Sequence[Stage]) -> tuple[list[Stage], Timing]:
             if not trials.shallower(index[name], depth):
                 break
             sized = _with_depths(sized, {name: depth}, shrink=True)
-    # A FIFO that was cut back may be a cycle faster than the trials' bounds take it for: the final times are found anew.
+    # A FIFO that was cut back may be a cycle faster than the trials' bounds take it for: times are found anew.
     final = pipeline_timing(links(sized))
-    assert final is not None and _reached(final, trials.timing.frame_interval), "trials kept an interval that is lost"
+    assert final is not None, "a pipeline that the trials took deadlocks"
+    assert _reached(final, trials.timing.frame_interval), "the interval that the trials kept is lost"
     return sized, final
 
 

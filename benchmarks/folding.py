@@ -22,7 +22,7 @@ from admmfpga.boards import Board, load_board
 from admmfpga.frontend import load
 from admmfpga.mapping import Folding, axis_formats, candidates_by_layer, wrapper_resources
 from admmfpga.mapping.bounds import folding_bounds, stream_bounds, vectors
-from admmfpga.mapping.candidates import Mixtures
+from admmfpga.mapping.candidates import Refinement
 from admmfpga.mapping.folding import usable
 from admmfpga.mapping.front import pareto_front
 from admmfpga.mapping.search import Refine, fold
@@ -64,14 +64,14 @@ def finer(path: Path, images: Path | None, board: Board) -> None:
         found = fold(layers, board.resources, fixed, board=board.name, least_useful=least, refine=refine)
         return max(found.interval, least)
 
-    mixtures = Mixtures(network)
+    refinement = Refinement(network)
     rows = {
         "a product a DSP block": interval(lambda folding: folding.pack == 1),
         "several products a DSP block": interval(lambda _: True),
-        "beats filled up, mixtures": interval(lambda _: True, mixtures),
+        "beats filled up, mixtures": interval(lambda _: True, refinement),
     }
     bounds = folding_bounds(
-        mixtures(every, rows["beats filled up, mixtures"]), usable(board.resources), fixed, vectors(network)
+        refinement(every, rows["beats filled up, mixtures"]), usable(board.resources), fixed, vectors(network)
     )
     rows |= {f"bound: {bound.kind}": bound.interval for bound in bounds}
     print(json.dumps(rows, indent=2))

@@ -689,10 +689,10 @@ def _write_raw(path: Path, raw: dict[str, Any]) -> None:
     atomic_write(path, f'{head[:-2]},\n  "runs": [\n{rows}\n]\n}}\n'.encode())
 
 
-def _batches(todo: list[Run], size: int) -> Iterator[list[Run]]:
-    blocks = [run for run in todo if run.stem != "design"]
+def _batches(missing: list[Run], size: int) -> Iterator[list[Run]]:
+    blocks = [run for run in missing if run.stem != "design"]
     yield from (blocks[i : i + size] for i in range(0, len(blocks), size))
-    yield from ([run] for run in todo if run.stem == "design")
+    yield from ([run] for run in missing if run.stem == "design")
 
 
 def used(row: dict[str, Any]) -> Resources:
@@ -715,9 +715,9 @@ def main(family: str, batch: int) -> None:
     wanted = {run.key for run in runs(family)}
     raw["runs"] = [r for r in raw["runs"] if Run(r["stem"], r["parameters"], r["seed"], r["part"]).key in wanted]
     have = {Run(r["stem"], r["parameters"], r["seed"], r["part"]).key for r in raw["runs"]}
-    todo = [run for run in runs(family) if run.key not in have]
-    total = len(have) + len(todo)
-    for part in _batches(todo, batch):
+    missing = [run for run in runs(family) if run.key not in have]
+    total = len(have) + len(missing)
+    for part in _batches(missing, batch):
         try:
             raw["runs"] += synthesize(part, family)
         except ToolError as error:

@@ -56,11 +56,11 @@ def main(only: tuple[str, ...], again: bool, sampled: bool) -> None:
         if only and shape.name not in only:
             continue
         head = {"shape": shape.name, "budget": shape.budget, "pattern": case.pattern, "density": case.density}
-        todo = [bits for bits in case.bits if results.key(head | {"bits": bits}) not in have]
-        if not todo:
+        missing = [bits for bits in case.bits if results.key(head | {"bits": bits}) not in have]
+        if not missing:
             continue
         mask = case.mask
-        for bits in todo:
+        for bits in missing:
             packed = {best.option: results.packed(best) for best in designs(case, mask, bits)}
             point: dict[str, Any] = head | {"bits": bits, "kept": int(mask.sum()), "commit": origin}
             raw["points"].append(point | {"designs": packed})

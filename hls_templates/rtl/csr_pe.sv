@@ -376,53 +376,38 @@ module csr_pe #(
     wire [HEIGHT*PRODUCT_BITS-1:0] products;
     wire [HEIGHT-1:0] carries;
     for (genvar row = 0; row < HEIGHT; row += PACK) begin : g_product
-      if (PACK == 1) begin : g_single
-        multiplier #(
-            .A_BITS(IN_BITS + 1),
-            .B_BITS(WEIGHT_BITS),
-            .OUT_BITS(PRODUCT_BITS),
-            .USE_DSP(USE_DSP)
-        ) multiplier_i (
-            .clk(clk),
-            .a({IN_SIGNED != 0 && code[IN_BITS-1], code}),
-            .b(weights[(lane*HEIGHT+row)*WEIGHT_BITS+:WEIGHT_BITS]),
-            .product(products[row*PRODUCT_BITS+:PRODUCT_BITS])
-        );
-        assign carries[row] = 1'b0;
-      end else begin : g_packed
-        packed_multiplier #(
-            .LANES(PACK),
-            .SPACING(SPACING),
-            .IN_BITS(IN_BITS),
-            .IN_SIGNED(IN_SIGNED),
-            .WEIGHT_BITS(WEIGHT_BITS),
-            .OUT_BITS(PRODUCT_BITS)
-        ) multiplier_i (
-            .clk(clk),
-            .code(code),
-            .weights(weights[(lane*HEIGHT+row)*WEIGHT_BITS+:PACK*WEIGHT_BITS]),
-            .products(products[row*PRODUCT_BITS+:PACK*PRODUCT_BITS]),
-            .carries(carries[row+:PACK])
-        );
-      end
+      shared_multiplier #(
+          .LANES(PACK),
+          .SPACING(SPACING),
+          .IN_BITS(IN_BITS),
+          .IN_SIGNED(IN_SIGNED),
+          .WEIGHT_BITS(WEIGHT_BITS),
+          .OUT_BITS(PRODUCT_BITS),
+          .USE_DSP(USE_DSP)
+      ) multiplier_i (
+          .clk(clk),
+          .code(code),
+          .weights(weights[(lane*HEIGHT+row)*WEIGHT_BITS+:PACK*WEIGHT_BITS]),
+          .products(products[row*PRODUCT_BITS+:PACK*PRODUCT_BITS]),
+          .carries(carries[row+:PACK])
+      );
     end
 
     wire [SUM_WIDTH-1:0] accumulators;
     for (genvar row = 0; row < HEIGHT; row++) begin : g_row
       wire signed [PRODUCT_BITS-1:0] product = products[row*PRODUCT_BITS+:PRODUCT_BITS];
-      logic signed [ACC_BITS-1:0] accumulator;
-      // The lowest of packed rows has lost nothing.
-      if (CARRIES != 0 && row % PACK != 0) begin : g_carry
-        wire [ACC_BITS:0] added = {ACC_BITS'(product), 1'b1} + {begins ? ACC_BITS'(0) : accumulator, carries[row]};
-        wire unused_carry = added[0];
-        always_ff @(posedge clk) if (valid[3]) accumulator <= added[ACC_BITS:1];
-      end else begin : g_plain
-        wire unused_carry = carries[row];
-        always_ff @(posedge clk) begin
-          if (valid[3]) accumulator <= ACC_BITS'(product) + (begins ? ACC_BITS'(0) : accumulator);
-        end
-      end
-      assign accumulators[row*ACC_BITS+:ACC_BITS] = accumulator;
+      accumulator #(
+          .BITS(ACC_BITS),
+          // The lowest of packed rows has lost nothing.
+          .CARRY(CARRIES != 0 && row % PACK != 0 ? 1 : 0)
+      ) accumulator_i (
+          .clk(clk),
+          .valid(valid[3]),
+          .first(begins),
+          .value(ACC_BITS'(product)),
+          .carry(carries[row]),
+          .sum(accumulators[row*ACC_BITS+:ACC_BITS])
+      );
     end
 
     if (PARTIAL_DEPTH == 0) begin : g_at_once

@@ -213,64 +213,50 @@ module dense_pe #(
   for (genvar group = 0; group < FIRST_ROWS / PACK; group++) begin : g_group
     for (genvar lane = 0; lane < SIMD; lane++) begin : g_lane
       wire [IN_BITS-1:0] code = activation_operands[lane*IN_BITS+:IN_BITS];
-      if (PACK == 1) begin : g_single
-        multiplier #(
-            .A_BITS(IN_BITS + 1),
-            .B_BITS(WEIGHT_BITS),
-            .OUT_BITS(PRODUCT_BITS),
-            .USE_DSP(USE_DSP)
-        ) multiplier_i (
-            .clk(clk),
-            .a({IN_SIGNED != 0 && code[IN_BITS-1], code}),
-            .b(weight_operands[(group*SIMD+lane)*WEIGHT_BITS+:WEIGHT_BITS]),
-            .product(products[group][lane*PRODUCT_BITS+:PRODUCT_BITS])
-        );
-        assign carries[group][lane] = 1'b0;
-      end else begin : g_packed
-        wire [PACK*WEIGHT_BITS-1:0] shared_weights;
-        wire [PACK*PRODUCT_BITS-1:0] shared_products;
-        wire [PACK-1:0] shared_carries;
-        for (genvar i = 0; i < PACK; i++) begin : g_row
-          localparam int ROW = group * PACK + i;
-          localparam int AT = ROW * SIMD + lane;
-          assign shared_weights[i*WEIGHT_BITS+:WEIGHT_BITS] = weight_operands[AT*WEIGHT_BITS+:WEIGHT_BITS];
-          assign products[ROW][lane*PRODUCT_BITS+:PRODUCT_BITS] = shared_products[i*PRODUCT_BITS+:PRODUCT_BITS];
-          assign carries[ROW][lane] = shared_carries[i];
-        end
-        packed_multiplier #(
-            .LANES(PACK),
-            .SPACING(SPACING),
-            .IN_BITS(IN_BITS),
-            .IN_SIGNED(IN_SIGNED),
-            .WEIGHT_BITS(WEIGHT_BITS),
-            .OUT_BITS(PRODUCT_BITS)
-        ) multiplier_i (
-            .clk(clk),
-            .code(code),
-            .weights(shared_weights),
-            .products(shared_products),
-            .carries(shared_carries)
-        );
+      wire [PACK*WEIGHT_BITS-1:0] shared_weights;
+      wire [PACK*PRODUCT_BITS-1:0] shared_products;
+      wire [PACK-1:0] shared_carries;
+      for (genvar i = 0; i < PACK; i++) begin : g_row
+        localparam int ROW = group * PACK + i;
+        localparam int AT = ROW * SIMD + lane;
+        assign shared_weights[i*WEIGHT_BITS+:WEIGHT_BITS] = weight_operands[AT*WEIGHT_BITS+:WEIGHT_BITS];
+        assign products[ROW][lane*PRODUCT_BITS+:PRODUCT_BITS] = shared_products[i*PRODUCT_BITS+:PRODUCT_BITS];
+        assign carries[ROW][lane] = shared_carries[i];
       end
+      shared_multiplier #(
+          .LANES(PACK),
+          .SPACING(SPACING),
+          .IN_BITS(IN_BITS),
+          .IN_SIGNED(IN_SIGNED),
+          .WEIGHT_BITS(WEIGHT_BITS),
+          .OUT_BITS(PRODUCT_BITS),
+          .USE_DSP(USE_DSP)
+      ) multiplier_i (
+          .clk(clk),
+          .code(code),
+          .weights(shared_weights),
+          .products(shared_products),
+          .carries(shared_carries)
+      );
     end
   end
 
   for (genvar row = FIRST_ROWS; row < PE; row++) begin : g_lut_row
     for (genvar lane = 0; lane < SIMD; lane++) begin : g_lane
-      wire [IN_BITS-1:0] code = activation_operands[lane*IN_BITS+:IN_BITS];
-      multiplier #(
-          .A_BITS(IN_BITS + 1),
-          .B_BITS(WEIGHT_BITS),
+      shared_multiplier #(
+          .IN_BITS(IN_BITS),
+          .IN_SIGNED(IN_SIGNED),
+          .WEIGHT_BITS(WEIGHT_BITS),
           .OUT_BITS(PRODUCT_BITS),
           .USE_DSP(0)
       ) multiplier_i (
           .clk(clk),
-          .a({IN_SIGNED != 0 && code[IN_BITS-1], code}),
-          .b(weight_operands[(row*SIMD+lane)*WEIGHT_BITS+:WEIGHT_BITS]),
-          .product(products[row][lane*PRODUCT_BITS+:PRODUCT_BITS])
+          .code(activation_operands[lane*IN_BITS+:IN_BITS]),
+          .weights(weight_operands[(row*SIMD+lane)*WEIGHT_BITS+:WEIGHT_BITS]),
+          .products(products[row][lane*PRODUCT_BITS+:PRODUCT_BITS]),
+          .carries(carries[row][lane])
       );
     end
-    assign carries[row] = '0;
   end
 
   wire [PE*ACC_BITS-1:0] accumulators;
@@ -293,19 +279,17 @@ module dense_pe #(
         .carry(carry)
     );
 
-    // One adder whose second operand may be zero: a LUT a bit, and part of the DSP block where SIMD is 1.
-    logic signed [ACC_BITS-1:0] accumulator;
-    if (CARRY != 0) begin : g_carry
-      wire [ACC_BITS:0] added = {sum, 1'b1} + {first[STAGES-1] ? ACC_BITS'(0) : accumulator, carry};
-      wire unused_carry = added[0];
-      always_ff @(posedge clk) if (valid[STAGES-1]) accumulator <= added[ACC_BITS:1];
-    end else begin : g_plain
-      wire unused_carry = carry;
-      always_ff @(posedge clk) begin
-        if (valid[STAGES-1]) accumulator <= sum + (first[STAGES-1] ? ACC_BITS'(0) : accumulator);
-      end
-    end
-    assign accumulators[row*ACC_BITS+:ACC_BITS] = accumulator;
+    accumulator #(
+        .BITS(ACC_BITS),
+        .CARRY(CARRY)
+    ) accumulator_i (
+        .clk(clk),
+        .valid(valid[STAGES-1]),
+        .first(first[STAGES-1]),
+        .value(sum),
+        .carry(carry),
+        .sum(accumulators[row*ACC_BITS+:ACC_BITS])
+    );
   end
 
   fifo #(

@@ -125,17 +125,19 @@ module depthwise_pe #(
   for (genvar row = 0; row < ROWS; row++) begin : g_row
     wire [SIMD*PRODUCT_BITS-1:0] products;
     for (genvar tap = 0; tap < SIMD; tap++) begin : g_tap
-      wire [IN_BITS-1:0] code = activation_operands[(tap*PE+row/FILTERS)*IN_BITS+:IN_BITS];
-      multiplier #(
-          .A_BITS(IN_BITS + 1),
-          .B_BITS(WEIGHT_BITS),
+      wire unused_carry;
+      shared_multiplier #(
+          .IN_BITS(IN_BITS),
+          .IN_SIGNED(IN_SIGNED),
+          .WEIGHT_BITS(WEIGHT_BITS),
           .OUT_BITS(PRODUCT_BITS),
           .USE_DSP(USE_DSP)
       ) multiplier_i (
           .clk(clk),
-          .a({IN_SIGNED != 0 && code[IN_BITS-1], code}),
-          .b(weight_operands[(row*SIMD+tap)*WEIGHT_BITS+:WEIGHT_BITS]),
-          .product(products[tap*PRODUCT_BITS+:PRODUCT_BITS])
+          .code(activation_operands[(tap*PE+row/FILTERS)*IN_BITS+:IN_BITS]),
+          .weights(weight_operands[(row*SIMD+tap)*WEIGHT_BITS+:WEIGHT_BITS]),
+          .products(products[tap*PRODUCT_BITS+:PRODUCT_BITS]),
+          .carries(unused_carry)
       );
     end
 
@@ -150,11 +152,16 @@ module depthwise_pe #(
         .sum(sum)
     );
 
-    logic signed [ACC_BITS-1:0] accumulator;
-    always_ff @(posedge clk) begin
-      if (valid[STAGES-1]) accumulator <= sum + (first[STAGES-1] ? ACC_BITS'(0) : accumulator);
-    end
-    assign accumulators[row*ACC_BITS+:ACC_BITS] = accumulator;
+    accumulator #(
+        .BITS(ACC_BITS)
+    ) accumulator_i (
+        .clk(clk),
+        .valid(valid[STAGES-1]),
+        .first(first[STAGES-1]),
+        .value(sum),
+        .carry(1'b0),
+        .sum(accumulators[row*ACC_BITS+:ACC_BITS])
+    );
   end
 
   fifo #(

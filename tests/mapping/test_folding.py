@@ -11,7 +11,7 @@ from admmfpga.blocks import Resources
 from admmfpga.errors import UserError
 from admmfpga.mapping import map_network, search
 from admmfpga.mapping.bounds import continuous_bound
-from admmfpga.mapping.candidates import Mixtures, candidates
+from admmfpga.mapping.candidates import Refinement, candidates
 from admmfpga.mapping.folding import PRICES, Candidate, Folding, divisors, exceeded, pareto, usable
 from admmfpga.mapping.search import RELATIVE_GAP, cheapest, exchanges, fold
 from admmfpga.network import IntType
@@ -170,7 +170,7 @@ def test_mixtures_cost_what_lies_between_their_kinds():
         for c in candidates(network, network.nodes[0], ("dense",))
         if all(getattr(c.folding, name) == value for name, value in wanted.items())
     )
-    found = Mixtures(network)({layer: [plain]}, plain.cycles)[layer]
+    found = Refinement(network)({layer: [plain]}, plain.cycles)[layer]
     mixtures = [c for c in found if c.folding.lut_rows]
     assert len(mixtures) > 3
     assert {c.cycles for c in found} == {plain.cycles}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from admmfpga.boards import load_board
 from admmfpga.mapping import Folding, build_design, map_network, stream_beats
-from admmfpga.mapping.candidates import Mixtures, candidates
+from admmfpga.mapping.candidates import Refinement, candidates
 from admmfpga.mapping.pixels import PIXELS, able, grouped
 from admmfpga.network import IntType
 from admmfpga.network.reference import run
@@ -68,7 +68,7 @@ def test_only_layers_that_are_too_slow_are_widened(interval):
     found = {node.name: candidates(network, node, ("dense",)) for node in network.nodes}
     wide = {
         name: min(c.cycles for c in options)
-        for name, options in Mixtures(network)(found, interval).items()
+        for name, options in Refinement(network)(found, interval).items()
         if any(c.folding.pixels > 1 for c in options)
     }
     first, second, third = (node.name for node in network.nodes)
@@ -88,5 +88,5 @@ def test_a_layer_in_logic_is_widened_as_far_as_logic_goes():
     """Four times its filters are too many."""
     network = NetworkMaker((28, 28, 1), IntType(8, False), np.random.default_rng(0)).conv(16, (5, 5)).done()
     (node,) = network.nodes
-    found = Mixtures(network)({node.name: candidates(network, node, ("unrolled",))}, 784)[node.name]
+    found = Refinement(network)({node.name: candidates(network, node, ("unrolled",))}, 784)[node.name]
     assert {c.folding.pixels for c in found} == {1, 2}

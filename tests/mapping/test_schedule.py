@@ -165,6 +165,16 @@ def test_random_pipelines_run_at_their_slowest_block(seed):
     assert design.timing.frame_interval == max(stage.block.cycles for stage in design.stages)
 
 
+@pytest.mark.parametrize(
+    "make, seed", [(random_sparse_design, 13), (random_graph_design, 27), (random_graph_design, 40)]
+)
+def test_times_are_those_of_the_depths_that_are_left(make, seed):
+    """Trials once kept bounds of slower FIFOs, and the latency came out a cycle too long."""
+    design = make(np.random.default_rng(seed))
+    found = pipeline_timing(links(design.stages))
+    assert (found.latency, found.frame_interval) == (design.timing.latency, design.timing.frame_interval)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_trials_of_depths_find_the_exact_timing(seed):
     """Bounds that go from trial to trial end where a pipeline that is looked at afresh does."""

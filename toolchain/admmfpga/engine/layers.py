@@ -7,11 +7,10 @@ fill no whole word leave lanes free; `View.lanes` says which channel each lane c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from admmfpga.engine.gathered import Gather, gather
 from admmfpga.engine.packed import NOTHING, Weights, smallest
@@ -291,7 +290,7 @@ def _layer(network: Network, node: Node, views: dict[str, View], shape: EngineSh
                     f"join tensors whose channels are multiples of {shape.simd}",
                     node=node.name,
                 )
-            table = _table(node, inputs[0], shape)
+            table = _normalization(node, inputs[0], shape)
             window["pad_value"] = node.zero_point
             groups = (Group((Part(NORMALIZE, 0, 0, output.planes, 0, NOTHING),), 0, output.planes, none, none),)
         case Lookup():
@@ -318,17 +317,10 @@ def _layer(network: Network, node: Node, views: dict[str, View], shape: EngineSh
     )
 
 
-def _table(node: LocalResponseNorm, source: View, shape: EngineShape) -> Table:
-    entries = np.zeros(-(-4 * len(node.table) // shape.word_bytes) * shape.word_bytes // 4, dtype="<u4")
-    entries[: len(node.table)] = node.table
-    named = {
-        "channels": int(source.lanes.max()) + 1,
-        "last_entry": len(node.table) - 1,
-        "before": node.before,
-        "after": node.after,
-        "table_shift": node.table_shift,
-    }
-    return Table(_entries(entries, shape), {field: named[name] for name, field in SERIAL_FIELDS if name in named})
+def _normalization(node: LocalResponseNorm, source: View, shape: EngineShape) -> Table:
+    channels = int(source.lanes.max()) + 1
+    named = {"channels": channels, "before": node.before, "after": node.after, "table_shift": node.table_shift}
+    return _table(node.table, named, shape)
 
 
 def _function(node: Lookup, source: View, shape: EngineShape) -> Table:
@@ -336,16 +328,19 @@ def _function(node: Lookup, source: View, shape: EngineShape) -> Table:
     if source.dtype.signed:
         codes = codes.astype(np.uint8).view(np.int8).astype(np.int64)
     inside = (codes >= source.dtype.min) & (codes <= source.dtype.max)
-    found = np.where(inside, node.table[0][np.where(inside, codes - source.dtype.min, 0)] - node.dtype.min, 0)
-    entries = np.zeros(-(-1024 // shape.word_bytes) * shape.word_bytes // 4, dtype="<u4")
-    entries[:256] = found
-    named = {"channels": source.planes * shape.simd, "last_entry": 255, "before": 0, "after": 0, "table_shift": 0}
-    return Table(_entries(entries, shape), {field: named[name] for name, field in SERIAL_FIELDS if name in named})
+    entries = np.where(inside, node.table[0][np.where(inside, codes - source.dtype.min, 0)] - node.dtype.min, 0)
+    named = {"channels": source.planes * shape.simd, "before": 0, "after": 0, "table_shift": 0}
+    return _table(entries, named, shape)
 
 
-def _entries(entries: npt.NDArray[np.uint32], shape: EngineShape) -> Weights:
-    data = np.frombuffer(entries.tobytes(), dtype=np.uint8)
-    return Weights(data, len(data) // shape.word_bytes)
+def _table(entries: IntArray, named: Mapping[str, int], shape: EngineShape) -> Table:
+    """Entries in whole words, and fields by the names of `SERIAL_FIELDS`."""
+    words = -(-4 * len(entries) // shape.word_bytes)
+    padded = np.zeros(words * shape.word_bytes // 4, dtype="<u4")
+    padded[: len(entries)] = entries
+    named = {"last_entry": len(entries) - 1, **named}
+    fields = {field: named[name] for name, field in SERIAL_FIELDS if name in named}
+    return Table(Weights(np.frombuffer(padded.tobytes(), dtype=np.uint8), words), fields)
 
 
 def _copy(name: str, source: View, target: View, shape: EngineShape) -> EngineLayer:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from admmfpga.blocks import Resources, axi_lite_control
 from admmfpga.boards import MemoryPort
 from admmfpga.mapping.bounds import IntervalBound, folding_bounds, stream_bounds, vectors
-from admmfpga.mapping.candidates import Made, Mixtures, candidates, candidates_by_kind
+from admmfpga.mapping.candidates import Made, Refinement, candidates, candidates_by_kind
 from admmfpga.mapping.choice import PeChoice, weigh
 from admmfpga.mapping.depths import size_fifos
 from admmfpga.mapping.design import AxisFormat, Design, Search, Stage, Stream, Timing
@@ -78,7 +78,7 @@ def map_network(
     # The output is as wide as needed up to 64 bits.
     bounds = stream_bounds(network, axis_formats(network, 1), port)
     least = max(bound.interval for bound in bounds)
-    mixtures = Mixtures(network)
+    refinement = Refinement(network)
     choice = fold(
         layers,
         available,
@@ -86,12 +86,12 @@ def map_network(
         board=board,
         target_interval=target_interval,
         least_useful=least,
-        refine=mixtures,
+        refine=refinement,
     )
     interval = max(choice.interval, target_interval or 0)
-    layers = mixtures(layers, interval)
+    layers = refinement(layers, interval)
     for name, by in found.items():
-        by |= {kind: list(mixtures({name: options}, interval)[name]) for kind, options in by.items()}
+        by |= {kind: list(refinement({name: options}, interval)[name]) for kind, options in by.items()}
     choices = {
         node.name: weigh(network, node, found[node.name], choice.candidates[node.name], interval, usable(available))
         for node in hardware_nodes(network)

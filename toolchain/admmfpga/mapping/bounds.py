@@ -130,7 +130,7 @@ def continuous_bound(
     Returns:
         None if not even mixtures fit.
     """
-    program = _Mixtures(layers, limit, fixed, vectors or {})
+    program = _Relaxation(layers, limit, fixed, vectors or {})
     high = max(c.cycles for candidates in layers.values() for c in candidates)
     found = program.solve(high)
     if found.excess > TOLERANCE:
@@ -154,14 +154,14 @@ TOLERANCE = 1e-7
 
 
 @dataclass(frozen=True)
-class _Mixed:
+class _Excess:
     """The least excess over the limits, as a share of them, and what each resource has to do with it."""
 
     excess: float
     weights: Mapping[str, float]
 
 
-class _Mixtures:
+class _Relaxation:
     """The linear program of `continuous_bound` for any interval."""
 
     def __init__(
@@ -186,7 +186,7 @@ class _Mixtures:
             members = np.array([one == kind for one in kinds])
             self._least[members] = self._uses[members].min(axis=0)
 
-    def solve(self, interval: int) -> _Mixed:
+    def solve(self, interval: int) -> _Excess:
         """The mixture with the least excess. Where no candidate of a layer keeps up, its fastest one costs more in
         proportion: what it takes to do as much at the same time."""
         from scipy.optimize import linprog
@@ -211,4 +211,4 @@ class _Mixtures:
         assert result.status == 0, result.message
         prices = -result.ineqlin.marginals
         weights = {name: round(max(0.0, float(p)), 6) for name, p in zip(PRICES, prices, strict=True)}
-        return _Mixed(float(result.x[-1]), weights)
+        return _Excess(float(result.x[-1]), weights)

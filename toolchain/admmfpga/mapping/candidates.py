@@ -248,7 +248,7 @@ def _dense_candidates(network: Network, node: Conv | Dense, kind: str = "dense")
     return found
 
 
-class Mixtures:
+class Refinement:
     """Adds what is only wanted near the interval that was found, since there is much of it.
 
     * Foldings of dense PEs whose SIMD needs beats that are filled up, and those that requantize all rows at a time

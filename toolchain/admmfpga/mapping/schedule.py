@@ -293,6 +293,7 @@ class Trials:
             if self.timing.settled_frames or frames == MAX_FRAMES:
                 break
             frames *= 2
+        self._restore()
         # Steps of a pipeline that keeps its interval are hardly later than now; one that slows down is left soon.
         self._limit = last + self.timing.frame_interval // 8 + 64
 

@@ -17,7 +17,7 @@ from admmfpga.errors import UserError
 from admmfpga.frontend import load
 from admmfpga.mapping import axis_formats, candidates_by_layer, wrapper_resources
 from admmfpga.mapping.bounds import folding_bounds, stream_bounds, vectors
-from admmfpga.mapping.candidates import Mixtures
+from admmfpga.mapping.candidates import Refinement
 from admmfpga.mapping.folding import Candidate, usable
 from admmfpga.mapping.front import POINTS, pareto_front
 from admmfpga.mapping.search import Choice
@@ -100,7 +100,7 @@ def _board(
         "points": [],
     }
     with using(board.family):
-        fixed, mixtures = wrapper_resources(), Mixtures(network)
+        fixed, refinement = wrapper_resources(), Refinement(network)
         streams = stream_bounds(network, axis_formats(network, 1), board.memory_port(clock))
         least = max(bound.interval for bound in streams)
         try:
@@ -111,12 +111,12 @@ def _board(
                 board=board.name,
                 least_useful=least,
                 points=points,
-                refine=mixtures,
+                refine=refinement,
                 progress=partial(progress, f"front on {board.name}"),
             )
         except UserError as error:
             return row | {"reason": str(error), "hint": error.hint}
-        layers = mixtures(layers, front[0].interval)
+        layers = refinement(layers, front[0].interval)
         bounds = [*streams, *folding_bounds(layers, limit, fixed, vectors(network))]
     return row | {
         "fits": True,

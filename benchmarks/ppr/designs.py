@@ -48,21 +48,32 @@ def fastest(found: Iterable[Candidate], limit: Resources, option: str) -> Best |
 
 
 def regular(network: Network, limit: Resources, kinds: Sequence[str]) -> Iterator[Best]:
-    """PEs that do not decode indices."""
-    node, usual = network.nodes[0], forms.MAX_MULTIPLIERS
-    found = {}
-    # Larger arrays do not fit anyhow, and listing them takes long.
-    forms.MAX_MULTIPLIERS = min(usual, max(PER_DSP * limit.dsp, limit.lut // LEAST_LUTS))
-    try:
+    """PEs that do not decode indices, with the same freedom as in `admmfpga compile`: see `Refinement`."""
+    node, refine = network.nodes[0], forms.Refinement(network)
+    with _narrow(limit):
+        found = {}
         for kind in kinds:
             with contextlib.suppress(UserError):
                 found |= forms.candidates_by_kind(network, node, (kind,))
+        for kind, options in found.items():
+            best, before = fastest(options, limit, kind), None
+            while best is not None and (before is None or best.cycles < before.cycles):
+                before = best
+                options = refine({node.name: options}, best.cycles)[node.name]
+                best = fastest(options, limit, kind)
+            if best is not None:
+                yield best
+
+
+@contextlib.contextmanager
+def _narrow(limit: Resources) -> Iterator[None]:
+    """Larger arrays do not fit anyhow, and listing them takes long."""
+    usual = forms.MAX_MULTIPLIERS
+    forms.MAX_MULTIPLIERS = min(usual, max(PER_DSP * limit.dsp, limit.lut // LEAST_LUTS))
+    try:
+        yield
     finally:
         forms.MAX_MULTIPLIERS = usual
-    for kind, options in found.items():
-        best = fastest(options, limit, kind)
-        if best is not None:
-            yield best
 
 
 def decoding(network: Network, limit: Resources, height: int, formats: Collection[str]) -> Iterator[Best]:

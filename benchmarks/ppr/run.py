@@ -1,11 +1,11 @@
 """PPR against density, bits and shape for every PE and index format: fills in raw.json.
 
-    python benchmarks/ppr/run.py [--shape NAME ...] [--again] [--samples/--no-samples]
+    python benchmarks/ppr/run.py [--shape NAME ...] [--pattern MASK ...] [--again] [--samples/--no-samples]
 
 For every layer of layers.py, mask, density and number of bits: the fastest design of every kind of PE and index format
 that fits the layer's share of the board. Cycles are exact, resources modelled. Then a sample of these designs is built
 whole, run in Verilator and synthesized with Yosys. What is in raw.json already is not done again; --again forgets
-it first. --shape takes only some layers. `table.py` prints what follows from it.
+it first. --shape takes only some layers, --pattern only some masks. `table.py` prints what follows from it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT / "toolchain"), str(ROOT / "tests"), str(ROOT / "benchm
 
 from ppr import results  # noqa: E402
 from ppr.designs import Best, decoding, regular  # noqa: E402
-from ppr.layers import NONE, Case, cases, network_of  # noqa: E402
+from ppr.layers import NONE, PATTERNS, Case, cases, network_of  # noqa: E402
 from ppr.samples import SAMPLES, measured  # noqa: E402
 from provenance import commit  # noqa: E402
 
@@ -42,18 +42,23 @@ def designs(case: Case, mask: IntArray, bits: int) -> list[Best]:
 
 @click.command()
 @click.option("--shape", "only", multiple=True, help="Only layers of this name, as in 'fc 256x1024'.")
-@click.option("--again", is_flag=True, help="Forget what is there of these layers.")
+@click.option("--pattern", "masks", multiple=True, type=click.Choice([NONE, *PATTERNS]), help="Only these masks.")
+@click.option("--again", is_flag=True, help="Forget what is there of these layers and masks.")
 @click.option("--samples/--no-samples", "sampled", default=True, help="Simulate and synthesize a sample.")
-def main(only: tuple[str, ...], again: bool, sampled: bool) -> None:
+def main(only: tuple[str, ...], masks: tuple[str, ...], again: bool, sampled: bool) -> None:
     """Fill in raw.json."""
+
+    def wanted(shape: str, pattern: str) -> bool:
+        return (not only or shape in only) and (not masks or pattern in masks)
+
     raw = results.read()
     if again:
-        raw = {part: [row for row in rows if only and row["shape"] not in only] for part, rows in raw.items()}
+        raw = {part: [row for row in rows if not wanted(row["shape"], row["pattern"])] for part, rows in raw.items()}
     have = {results.key(point) for point in raw["points"]}
     origin = commit(ROOT)
     for case in cases():
         shape = case.shape
-        if only and shape.name not in only:
+        if not wanted(shape.name, case.pattern):
             continue
         head = {"shape": shape.name, "budget": shape.budget, "pattern": case.pattern, "density": case.density}
         missing = [bits for bits in case.bits if results.key(head | {"bits": bits}) not in have]
@@ -68,7 +73,7 @@ def main(only: tuple[str, ...], again: bool, sampled: bool) -> None:
         click.echo(f"{shape.name}, {shape.budget}: {case.pattern}, {100 * case.density:g} %", err=True)
     if sampled:
         for sample in SAMPLES:
-            if only and sample["shape"] not in only:
+            if not wanted(sample["shape"], sample["pattern"]):
                 continue
             if any(all(row[name] == value for name, value in sample.items()) for row in raw["samples"]):
                 continue

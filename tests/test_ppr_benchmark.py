@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from admmfpga.mapping.candidates import candidates
 from admmfpga.mapping.folding import exceeded
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
 
 from ppr import results  # noqa: E402
-from ppr.designs import decoding, regular  # noqa: E402
+from ppr.designs import decoding, fastest, regular  # noqa: E402
 from ppr.layers import PATTERNS, SHAPES, SHARES, Shape, cases, mask_of, network_of, weights_of  # noqa: E402
 from ppr.table import Grid  # noqa: E402
 
@@ -70,6 +71,17 @@ def test_designs_keep_the_budget_and_a_larger_one_is_not_slower(tmp_path):
             results.folding_of(results.read(tmp_path / "raw.json")["points"][0]["designs"]["a"]) == designs[0].folding
         )
     assert all(found[1 / 8][option] <= cycles for option, cycles in found[1 / 16].items())
+
+
+def test_dense_designs_are_as_free_as_those_of_compile():
+    """Rows in DSP blocks beside rows in LUTs: where they make the layer faster they are found."""
+    shape = Shape(12, 150, 1 / 10, image=6, kernel=5)
+    network = network_of(shape, mask_of(shape, "structured", 1.0), 8)
+    (best,) = regular(network, shape.limit, ("dense",))
+    plain = fastest(candidates(network, network.nodes[0], ("dense",)), shape.limit, "dense")
+    assert plain is not None
+    assert best.cycles < plain.cycles
+    assert not any(exceeded(best.resources, shape.limit))
 
 
 def test_ppr_by_hand():

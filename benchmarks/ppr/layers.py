@@ -161,15 +161,13 @@ class Case:
 def cases() -> Iterator[Case]:
     """The whole grid."""
     for shape in SHAPES:
-        large = shape.rows * shape.columns > 1_000_000
         yield Case(shape, NONE, 1.0)
-        for density in DENSITIES[:-1] if large else DENSITIES:
-            for pattern in ("random", "structured") if large else PATTERNS:
+        for density in DENSITIES:
+            for pattern in PATTERNS:
                 height = int(pattern.removeprefix("blocked")) if pattern.startswith("blocked") else 1
                 # Blocks of rows have to come out even, or nothing is saved at the edge.
                 if shape.rows % height == 0 and (height == 1 or 0.01 < density < 0.5):
-                    # What the others do to speed is seen on smaller layers; here they take minutes to schedule.
-                    yield Case(shape, pattern, density, formats=FORMATS[:1] if large else FORMATS)
+                    yield Case(shape, pattern, density)
     for shape in SHARES:
         for pattern in (NONE, "random", "structured"):
             density = 1.0 if pattern == NONE else SHARE_DENSITY

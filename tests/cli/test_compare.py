@@ -148,6 +148,14 @@ def test_cycles_are_measured_in_simulation(models, files, admmfpga, tmp_path):
         best = next(design for design in network["designs"] if design["pe"] == network["best_pe"])
         assert best["cycles_source"].startswith("RTL simulation, ")
         assert (tmp_path / "out" / "builds" / network["name"] / "report.json").is_file()
+    # What a build has measured of the same design is not measured again.
+    builds = [tmp_path / "out" / "builds" / network.name for network in sorted((tmp_path / "out" / "builds").iterdir())]
+    result = admmfpga("compare", *builds, "--simulate", 3, "-o", tmp_path / "again")
+    assert result.exit_code == 0, result.stderr
+    for network in json.loads((tmp_path / "again" / "compare.json").read_text())["networks"]:
+        best = next(design for design in network["designs"] if design["pe"] == network["best_pe"])
+        assert best["cycles_source"].startswith("RTL simulation, ")
+    assert not (tmp_path / "again" / "builds").exists()
 
 
 def refused(result, *words):

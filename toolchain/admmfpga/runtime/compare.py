@@ -178,10 +178,13 @@ def _compare(
         entry.row["designs"] = [_design_row(entry, kind, place) for kind in entry.designs]
         best = entry.best
         entry.row["best_pe"] = next((kind for kind, design in entry.designs.items() if best and design is best), None)
+        known: set[str] = set()
         if best is not None and entry.build is not None:
-            _take_reports(entry, best, entry.build, place)
-        if best is not None and folder is not None and (simulate or synthesize):
-            _measure(entry, best, place, folder, simulate, synthesize, progress)
+            known = _take_reports(entry, best, entry.build, place)
+        # What the given build has measured of this very design is not measured again.
+        frames, synthesis = 0 if "cycles" in known else simulate, synthesize and "resources" not in known
+        if best is not None and folder is not None and (frames or synthesis):
+            _measure(entry, best, place, folder, frames, synthesis, progress)
         entry.row["pareto"] = _front(entry, place)
     rows = [entry.row for entry in entries]
     finish(rows, dense)
@@ -507,8 +510,8 @@ def _front(entry: Entry, place: Place) -> list[dict[str, Any]]:
 # --- simulation and synthesis ----------------------------------------------------------------------------------------
 
 
-def _take_reports(entry: Entry, design: Design, build: Build, place: Place) -> None:
-    """What a given build's report has from simulation and synthesis, if it holds this very design."""
+def _take_reports(entry: Entry, design: Design, build: Build, place: Place) -> set[str]:
+    """What a given build's report has from simulation and synthesis, if it holds this very design; see `_apply`."""
     described = json.loads((build.folder / "design.json").read_text())
     compiled = Compiled(entry.imported, design, place.board, place.clock_mhz, {})
     mine = json.loads(json.dumps(describe_design(compiled)))
@@ -517,21 +520,29 @@ def _take_reports(entry: Entry, design: Design, build: Build, place: Place) -> N
     ignored = ("name", "model_sha256")
     if any(described[name] != mine[name] for name in mine if name not in ignored):
         row["note"] = f"{build.folder} holds another design; its simulation and synthesis are not used"
-        return
-    _apply(row, build.report)
+        return set()
+    return _apply(row, build.report)
 
 
-def _apply(row: dict[str, Any], report: Mapping[str, Any]) -> None:
-    """Replace closed forms and models by what a report has measured."""
+def _apply(row: dict[str, Any], report: Mapping[str, Any]) -> set[str]:
+    """Replace closed forms and models by what a report has measured.
+
+    Returns:
+        "cycles" and "resources", as far as they were measured.
+    """
+    applied = set()
     rtl = report.get("verification", {}).get("rtl")
     # Fewer frames than the pipeline needs to settle have another interval; the closed form is exact then.
     if rtl and rtl["mismatches"] == 0 and rtl["frame_interval_cycles"] == row["frame_interval_cycles"]:
         row["cycles_source"] = f"RTL simulation, {rtl['frames']} frames without a mismatch"
+        applied.add("cycles")
     synthesis = report.get("synthesis")
     if synthesis:
         source = f"synthesized ({synthesis['tool']} {synthesis['version']})"
         for name, amount in synthesis["resources"].items():
             row["resources"][name] = row["resources"][name] | {"used": amount, "source": source}
+        applied.add("resources")
+    return applied
 
 
 def _measure(

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from qdq_made import Array, Maker, agree, check, ops
 
 from admmfpga.errors import UserError
 from admmfpga.frontend import Import, compare_with_onnxruntime, load
+from admmfpga.frontend.values import is_permutation, same_positions, stream_positions
 from admmfpga.network import Conv, Dense, HostOp, IntType, reference
 
 
@@ -27,6 +30,25 @@ def batch_norm(made: Maker, x: str, channels: int, gamma: Array | None = None) -
 
 def conv_input(made: Maker) -> str:
     return made.node("Conv", made.input(), made.weights(5, made.shape[1], 3, 3), made.real(5))
+
+
+# Positions
+
+
+@given(st.lists(st.integers(-2, 7), max_size=6) | st.permutations(range(7)))
+def test_a_permutation_has_every_position_once(values: list[int]) -> None:
+    positions = np.array(values, dtype=np.int64).reshape(1, -1)
+    assert is_permutation(positions) == (sorted(values) == list(range(len(values))))
+
+
+@given(st.lists(st.integers(0, 3), min_size=6, max_size=6))
+def test_same_positions_are_equal_ones(values: list[int]) -> None:
+    usual = stream_positions((1, 2, 3))
+    other = np.array(values, dtype=np.int64).reshape(1, 1, 2, 3).transpose(0, 3, 1, 2)
+    assert same_positions(usual, other) == np.array_equal(usual, other)
+    assert same_positions(usual, usual.reshape(1, 3, -1, 2))
+    assert not same_positions(usual, usual[:, ::-1])
+    assert not same_positions(usual[:, :2], usual[:, 1:])
 
 
 # Folding

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -114,7 +115,7 @@ class EngineLayer:
     table: Table | None = None
     tail: Tail | None = None
 
-    @property
+    @cached_property
     def whole(self) -> bool:
         """Whether a tile takes all of its input planes."""
         return self.table is not None or any(part.kind == MATRIX for group in self.groups for part in group.parts)

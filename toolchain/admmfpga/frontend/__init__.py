@@ -49,7 +49,8 @@ def load(path: Path, *, calibration: npt.NDArray[Any] | None = None, name: str |
     source = read_model(path)
     title = name or sanitized(path.stem) or "network"
     warnings = list(source.warnings)
-    model = source.model
+    sha256, frame, model = source.sha256, _frame_shape(source), source.model
+    del source  # what a large model was read as goes as soon as nothing needs it
     ours = not is_quantized(model)
     if not ours:
         if calibration is not None:
@@ -65,11 +66,12 @@ def load(path: Path, *, calibration: npt.NDArray[Any] | None = None, name: str |
         assert plan.network is not None
         assert plan.rehearsal is not None
         if calibration is None:
-            images = _calibration.assumed_images(_frame_shape(source), network_macs(plan.network))
+            images = _calibration.assumed_images(frame, network_macs(plan.network))
             warnings.append(_calibration.assumption(len(images)))
         else:
             images = _calibration.checked_images(calibration, model)
         model = _calibration.quantize(model, plan.rehearsal, images)
+        del as_written, plan
         memory: dict[tuple[str, str], Any] = {}
         first = import_graph(model, title, memory=memory)
         _raise(first.problems)
@@ -80,7 +82,7 @@ def load(path: Path, *, calibration: npt.NDArray[Any] | None = None, name: str |
     return Import(
         graph.network,
         model,
-        source.sha256,
+        sha256,
         [*warnings, *graph.warnings],
         graph.layouts,
         graph.input_layout,

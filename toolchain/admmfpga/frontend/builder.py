@@ -11,7 +11,17 @@ from admmfpga.frontend.layers import AverageLayer, Layer, Mask, ResponseLayer, W
 from admmfpga.frontend.naming import Names
 from admmfpga.frontend.problems import Unsupported
 from admmfpga.frontend.scaling import check_width, clamped, multipliers, rescaling, sign_thresholds, whole_offsets
-from admmfpga.frontend.values import Affine, Codes, Const, GraphInput, Joined, Mapped, Pool, stream_positions
+from admmfpga.frontend.values import (
+    Affine,
+    Codes,
+    Const,
+    GraphInput,
+    Joined,
+    Mapped,
+    Pool,
+    is_permutation,
+    stream_positions,
+)
 from admmfpga.network import (
     BIPOLAR,
     Concat,
@@ -97,7 +107,7 @@ class Builder:
         tensor = Tensor(self._names.unique("frame"), shape, dtype, np.array(scale), zero_point, source)
         self.network.tensors[tensor.name] = tensor
         self.network.inputs = (tensor.name,)
-        whole = positions.size == tensor.elements and _is_permutation(positions)
+        whole = positions.size == tensor.elements and is_permutation(positions)
         self.layouts[tensor.name] = positions if whole else self.input_layout
         if not whole:  # what is quantized is a part of the input, or repeats it
             self.network.tensors[tensor.name] = replace(tensor, source="")
@@ -200,7 +210,7 @@ class Builder:
         whole = []
         for part in parts:
             tensor = self.tensor(part.tensor)
-            if part.positions.size == tensor.elements and np.unique(part.positions).size == tensor.elements:
+            if part.positions.size == tensor.elements and is_permutation(part.positions):
                 whole.append(part)
                 continue
             images = part.positions.ndim == 4 and len(part.positions) == 1
@@ -469,7 +479,7 @@ class Builder:
 
     def claim(self, tensor: str, source: str, positions: IntArray) -> None:
         """Note the ONNX tensor that has these codes, unless one is known already."""
-        if positions.size != self.tensor(tensor).elements or not _is_permutation(positions):
+        if positions.size != self.tensor(tensor).elements or not is_permutation(positions):
             return  # only a part of the tensor, or parts of it twice
         if source and (not self.tensor(tensor).source or tensor in self._provisional):
             self.network.tensors[tensor] = replace(self.tensor(tensor), source=source)
@@ -655,12 +665,6 @@ class Builder:
         self.network.tensors[tensor.name] = tensor
         self.layouts[tensor.name] = positions
         return tensor.name
-
-
-def _is_permutation(positions: IntArray) -> bool:
-    seen = np.zeros(positions.size, dtype=bool)
-    seen[positions.ravel()] = True
-    return bool(seen.all())
 
 
 def _rounding(offset: FloatArray, step: FloatArray, constant: Mask) -> float:

@@ -88,7 +88,7 @@ def quantize(model: onnx.ModelProto, rehearsal: Rehearsal, images: npt.NDArray[n
     Raises:
         UserError: if ONNX Runtime cannot run the model, or its numbers are not finite.
     """
-    ranges = tensor_ranges(model, rehearsal.tensors, images)
+    ranges = tensor_ranges(model, rehearsal.tensors, images, rehearsal.constants)
     result, large = without_weights(model)
     nodes = {node.output[0]: node for node in result.graph.node if node.output}
     layers = [(nodes[request.output], request) for request in rehearsal.weights]
@@ -135,12 +135,16 @@ def folded(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def tensor_ranges(
-    model: onnx.ModelProto, wanted: Mapping[str, tuple[float, float]], images: npt.NDArray[np.float32]
+    model: onnx.ModelProto,
+    wanted: Mapping[str, tuple[float, float]],
+    images: npt.NDArray[np.float32],
+    constants: Mapping[str, npt.NDArray[Any]],
 ) -> dict[str, tuple[float, float]]:
     """Least and greatest value of tensors over the images.
 
     Args:
         wanted: by tensor, a range that is covered in any case.
+        constants: the model's initializers.
 
     Raises:
         UserError: if ONNX Runtime cannot run the model, or the values are not finite.
@@ -154,7 +158,7 @@ def tensor_ranges(
     low, high = {given: float(images.min())}, {given: float(images.max())}
     if names:
         try:
-            infer = runner(copy, weights).run
+            infer = runner(copy, {w.name: constants[w.name] for w in weights}).run
             for image in images:
                 for name, value in zip(names, infer(None, {given: image[None]}), strict=True):
                     low[name] = min(low.get(name, np.inf), float(value.min()))
@@ -259,10 +263,9 @@ def _tidy(model: onnx.ModelProto) -> None:
     nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in reversed(kept)]
     del graph.node[:]
     graph.node.extend(nodes)
-    initializers = [i for i in graph.initializer if i.name in needed]
-    copies = [onnx.TensorProto.FromString(i.SerializeToString()) for i in initializers]
-    del graph.initializer[:]
-    graph.initializer.extend(copies)
+    for index in reversed(range(len(graph.initializer))):
+        if graph.initializer[index].name not in needed:
+            del graph.initializer[index]
     used = {node.domain for node in graph.node} | {""}
     imports = [o for o in model.opset_import if o.domain in used]
     del model.opset_import[:]

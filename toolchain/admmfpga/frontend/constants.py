@@ -37,21 +37,22 @@ class Runner:
         return results
 
 
-def runner(model: onnx.ModelProto, weights: list[onnx.TensorProto] | None = None) -> Runner:
+def runner(model: onnx.ModelProto, weights: dict[str, npt.NDArray[Any]] | None = None) -> Runner:
     """Runs a model.
 
     Args:
         weights: large constants that are among its inputs, see `skeleton`; None: they are in the model.
     """
     if weights is None:
-        model, weights = without_weights(model)
+        model, large = without_weights(model)
+        weights = {w.name: numpy_helper.to_array(w) for w in large}
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # errors come as exceptions
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return Runner(session, {w.name: numpy_helper.to_array(w) for w in weights})
+    return Runner(session, weights)
 
 
 def is_foldable(node: onnx.NodeProto) -> bool:

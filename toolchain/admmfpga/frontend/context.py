@@ -25,6 +25,8 @@ from admmfpga.frontend.values import (
     QuantConst,
     Unknown,
     Value,
+    is_permutation,
+    same_positions,
     stream_positions,
 )
 from admmfpga.network import IntArray, IntType, Tensor
@@ -88,10 +90,12 @@ class Rehearsal:
     Attributes:
         tensors: ONNX tensors to quantize, in the order in which they are computed, and a range that each must cover.
         weights: weights to quantize.
+        constants: the model's initializers as arrays, by name; making them anew copies all weights.
     """
 
     tensors: dict[str, tuple[float, float]] = field(default_factory=dict)
     weights: list[WeightRequest] = field(default_factory=list)
+    constants: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -295,14 +299,12 @@ class NodeView:
         builder, network = self.builder, self.builder.network
         if value.shape == (height, width, channels):
             order = value.positions[0, :, 0, 0]
-            within = order.min() >= 0 and order.max() < channels
-            accepted = any_order or np.array_equal(order, np.arange(channels))
-            permuted = accepted and within and np.unique(order).size == channels
-            if permuted and np.array_equal(value.positions, expected[:, order]):
+            in_order = np.array_equal(order, np.arange(channels))
+            permuted = in_order or (any_order and is_permutation(order))
+            if permuted and same_positions(value.positions, expected if in_order else expected[:, order]):
                 return Image(value, order, len(given))
-        one_to_one = value.positions.size == builder.tensor(value.tensor).elements and (
-            np.unique(value.positions).size == value.positions.size
-        )
+        elements = builder.tensor(value.tensor).elements
+        one_to_one = value.positions.size == elements and is_permutation(value.positions)
         if value.layer is not None:
             raise Unsupported("its input is moved before it is quantized", "quantize before Transpose and Reshape")
         if value.tensor in network.inputs and one_to_one and self._input_is_free(value.tensor):

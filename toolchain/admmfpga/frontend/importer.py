@@ -104,7 +104,8 @@ class _Walk:
         self.problems: list[Problem] = []
         self.output_layout: IntArray = np.zeros(0, dtype=np.int64)
         self.opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
-        values: dict[str, Value] = {i.name: Const(_initializer(i)) for i in model.graph.initializer}
+        constants = {i.name: _initializer(i) for i in model.graph.initializer}
+        values: dict[str, Value] = {name: Const(array) for name, array in constants.items()}
         self.context = Context(
             Builder(name, rehearsal=rehearsal),
             values,
@@ -112,7 +113,7 @@ class _Walk:
             model.ir_version,
             readers=Counter(n for node in model.graph.node if node.op_type != "Shape" for n in node.input),
             terminal=_terminal(model),
-            rehearsal=Rehearsal() if rehearsal else None,
+            rehearsal=Rehearsal(constants=constants) if rehearsal else None,
             memory=memory,
         )
         self.shapes = {

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from pathlib import Path
 
 import onnx
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from onnx import numpy_helper
 
@@ -60,7 +61,9 @@ def read_model(path: Path) -> Source:
             UnsupportedModelError for operators that no schema describes.
     """
     data = _read(path)
+    sha256 = hashlib.sha256(data).hexdigest()
     model = _parse(data, path)
+    del data  # a large model's bytes are not kept twice
     _load_external(model, path)
     known = {i.name for i in model.graph.initializer}
     inputs = [i for i in model.graph.input if i.name not in known]
@@ -74,10 +77,10 @@ def read_model(path: Path) -> Source:
     light, weights = without_weights(model)
     _check(light, path)
     _check_constants(model, path)
-    model = with_weights(_infer(decomposed(_convert(light, path)), path, batch), weights)
+    model = with_weights(_infer(decomposed(_convert(light, path)), path, batch), model, {w.name for w in weights})
     _check_sizes(model)
     warnings = () if batch == 1 else (f"the model is for batches of {batch}; it is taken as a model for single frames",)
-    return Source(model, hashlib.sha256(data).hexdigest(), warnings)
+    return Source(model, sha256, warnings)
 
 
 def _read(path: Path) -> bytes:
@@ -115,15 +118,23 @@ def _parse(data: bytes, path: Path) -> onnx.ModelProto:
 
 def _is_text(message: Message) -> bool:
     """Whether every string is valid UTF-8; where one is not, protocol buffers hand out bytes."""
-    for field, value in message.ListFields():
-        if field.type == FieldDescriptor.TYPE_STRING:
-            if not isinstance(value, str) and any(not isinstance(v, str) for v in value):
+    for name, nested in _texts(message.DESCRIPTOR):
+        value = getattr(message, name)
+        if nested:
+            if isinstance(value, Message):  # one that is not there is there as an empty one
+                value = [value] if message.HasField(name) else []
+            if not all(_is_text(v) for v in value):
                 return False
-        elif field.type == FieldDescriptor.TYPE_MESSAGE:
-            single = isinstance(value, Message)
-            if not all(_is_text(v) for v in ([value] if single else value)):
-                return False
+        elif not isinstance(value, str) and (isinstance(value, bytes) or any(not isinstance(v, str) for v in value)):
+            return False
     return True
+
+
+@cache
+def _texts(kind: Descriptor) -> tuple[tuple[str, bool], ...]:
+    """Fields of a message that are strings, or (True) messages; looking at the others would copy the weights."""
+    kinds = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE)
+    return tuple((field.name, field.type == kinds[1]) for field in kind.fields if field.type in kinds)
 
 
 def _load_external(model: onnx.ModelProto, path: Path) -> None:

@@ -6,7 +6,7 @@ most of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container
 from math import prod
 
 import onnx
@@ -47,12 +47,27 @@ def without_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[onnx.
     return light, weights
 
 
-def with_weights(light: onnx.ModelProto, weights: Iterable[onnx.TensorProto]) -> onnx.ModelProto:
-    """The model with initializers in the place of such inputs; changed in place."""
-    weights = list(weights)
-    names = {w.name for w in weights}
-    inputs = [i for i in light.graph.input if i.name not in names]
+def with_weights(light: onnx.ModelProto, model: onnx.ModelProto, large: Container[str]) -> onnx.ModelProto:
+    """`model` with all that `light` has instead of its own, but for its large initializers, which are not copied.
+
+    Args:
+        light: what became of a copy without these initializers; it is used up.
+        model: changed in place.
+        large: names of these initializers.
+    """
+    inputs = [i for i in light.graph.input if i.name not in large]
     del light.graph.input[:]
     light.graph.input.extend(inputs)
-    light.graph.initializer.extend(weights)
-    return light
+    kept = model.graph.initializer
+    for index in reversed(range(len(kept))):
+        if kept[index].name not in large:
+            del kept[index]
+    for index, tensor in enumerate(light.graph.initializer):
+        kept.insert(index, tensor)
+    light.graph.ClearField("initializer")
+    for message in (model, model.graph):
+        for field in message.DESCRIPTOR.fields:
+            if field.name not in ("graph", "initializer"):
+                message.ClearField(field.name)
+    model.MergeFrom(light)
+    return model

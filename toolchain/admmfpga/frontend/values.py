@@ -9,6 +9,7 @@ the numpy operation of the same name on `positions`, and no layer needs to know 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import inf, prod
 from typing import Any
 
@@ -21,10 +22,30 @@ from admmfpga.network import HostOp, IntArray, IntType
 from admmfpga.network.types import FloatArray
 
 
+@lru_cache(maxsize=64)
 def stream_positions(shape: tuple[int, ...]) -> IntArray:
-    """Positions of the usual ONNX counterpart of a network tensor: (1, C, H, W) of (H, W, C), (1, C) of (C,)."""
+    """Positions of the usual ONNX counterpart of a network tensor: (1, C, H, W) of (H, W, C), (1, C) of (C,).
+
+    Large networks ask for the same ones hundreds of times; they are not to be written to.
+    """
     positions = np.arange(prod(shape), dtype=np.int64).reshape(1, *shape)
+    positions.flags.writeable = False
     return positions.transpose(0, 3, 1, 2) if len(shape) == 3 else positions
+
+
+def same_positions(a: IntArray, b: IntArray) -> bool:
+    """Whether two arrays hold the same positions; at once where they are the same memory, as they are as a rule."""
+    alike = a.shape == b.shape and a.strides == b.strides
+    return (alike and a.ctypes.data == b.ctypes.data) or np.array_equal(a, b)
+
+
+def is_permutation(positions: IntArray) -> bool:
+    """Whether positions are 0 to their number less one, each once, in any order."""
+    if positions.size and (positions.min() < 0 or positions.max() >= positions.size):
+        return False
+    seen = np.zeros(positions.size, dtype=bool)
+    seen[positions.ravel(order="K")] = True  # memory's order, which makes no copy
+    return bool(seen.all())
 
 
 @dataclass(frozen=True, eq=False)

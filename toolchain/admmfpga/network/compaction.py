@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from admmfpga.network.graph import Conv, Dense, Flatten, MaxPool, Network, Node, Rescale
-from admmfpga.network.ranges import accumulator_range
+from admmfpga.network.ranges import BLOCK, accumulator_range
 from admmfpga.network.requantization import Requantization
 from admmfpga.network.types import IntArray, Tensor
 
@@ -103,10 +103,11 @@ def _fold_node(network: Network, node: Node, source: _Constants) -> tuple[Node, 
             if network.budgets:
                 # Weights that may be exchanged: only rows without any are constant whatever comes.
                 found = _Constants(found.known & ~weights.any(axis=(1, 2)), found.codes)
-            weights = (weights * ~found.known[:, None, None]).reshape(node.weights.shape)
-            if rule is node.requantization and np.array_equal(weights, node.weights):
+            if weights[found.known].any():
+                weights = weights * ~found.known[:, None, None]
+            elif rule is node.requantization:  # as it was; a copy would be another gigabyte of a large network
                 return node, found
-            return replace(node, weights=weights, requantization=rule), found
+            return replace(node, weights=weights.reshape(node.weights.shape), requantization=rule), found
         case Rescale():
             low = np.where(source.known, source.codes, tensor.dtype.min)
             high = np.where(source.known, source.codes, tensor.dtype.max)
@@ -168,7 +169,11 @@ def _reads(network: Network, node: Node, rows: BoolArray) -> BoolArray:
     """Channels of a node's input that the rows need."""
     match node:
         case Conv() | Dense():
-            used: BoolArray = np.logical_or.reduce((node.weights[rows] != 0).reshape(-1, node.weights.shape[-1]))
+            used: BoolArray = np.zeros(node.weights.shape[-1], dtype=bool)
+            step = max(1, BLOCK * len(rows) // node.weights.size)
+            for start in range(0, len(rows), step):
+                block = node.weights[start : start + step][rows[start : start + step]]
+                used |= (block != 0).reshape(-1, len(used)).any(axis=0)
             return used
         case Flatten():
             some: BoolArray = np.logical_or.reduce(rows.reshape(-1, network.input_of(node).channels))

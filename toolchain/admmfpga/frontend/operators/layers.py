@@ -11,7 +11,7 @@ from admmfpga.frontend.context import Image, NodeView, as_int, check_weights, de
 from admmfpga.frontend.layers import WeightLayer
 from admmfpga.frontend.operators.quantization import zero_points
 from admmfpga.frontend.problems import Unsupported
-from admmfpga.frontend.values import Affine, Codes, Const, QuantConst, Value
+from admmfpga.frontend.values import Affine, Codes, Const, QuantConst, Value, is_permutation
 from admmfpga.network import IntArray
 from admmfpga.network.graph import window_extent, window_positions
 from admmfpga.network.ranges import signed_sums
@@ -422,7 +422,7 @@ def product(node: NodeView, x: Affine, codes: IntArray, scale: FloatArray) -> Af
         shape = WindowShape((1, 1), (1, 1), (1, 1), (0, 0, 0, 0), (0, 0, 0, 0))
         value = placed_convolution(node, image, codes[:, :, None, None], scale, np.zeros(rows), shape, 1)
         return replace(value, positions=value.positions.reshape(rows, -1).T.reshape(*lead, rows))
-    if np.unique(x.positions).size == columns == node.builder.tensor(x.tensor).elements:
+    if columns == node.builder.tensor(x.tensor).elements and is_permutation(x.positions):
         stream = x.positions.ravel()
         in_order = one_number(codes) or np.array_equal(stream, np.arange(columns))
         order = None if in_order else np.argsort(stream)

@@ -31,6 +31,11 @@ ORDER = ("fifo", "rom", "multiplier", "axi_lite_control", *(stem for stem in BLO
 """Parts before the blocks that hold them."""
 
 
+FITTED = {"xcup": ("requantize", "add")}
+"""Families of which only some blocks are fitted: UltraScale+ has the LUTs of xc7, whose coefficients serve, but Yosys
+leaves registers and adders outside its DSP blocks."""
+
+
 def non_negative_least_squares(matrix: Floats, target: Floats) -> Floats:
     """x >= 0 with the least |matrix x - target| (active sets, Lawson and Hanson 1974)."""
     columns = matrix.shape[1]
@@ -111,7 +116,7 @@ def _fit(family: str) -> None:
     found = calibration(family)
     found |= {"tool": raw["tool"], "version": raw["version"], "flow": raw["flow"], "family": family}
     found["coefficients"] = {}
-    for stem in ORDER:
+    for stem in FITTED.get(family, ORDER):
         rows = [row for row in raw["runs"] if row["stem"] == stem and row["part"] == "fit"]
         if not rows:
             # The other family's serve, see `costs`.

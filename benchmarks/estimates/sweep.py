@@ -1,6 +1,7 @@
 """Synthesizes every block over its parameters with Yosys and keeps what came out: the ground of the resource model.
 
 python benchmarks/estimates/sweep.py [--family xc7|xcup|ecp5] [--batch 12]
+python benchmarks/estimates/sweep.py --recheck 3    # whether sources have changed since: three runs of a block anew
 
 Configurations are drawn with fixed seeds. Those of the set "fit" go into `fit.py`; those of "held-out" have other seeds
 and serve to measure the error (`table.py`), as do whole random designs. Results are appended to raw_<family>.json after
@@ -25,7 +26,8 @@ sys.path.insert(0, str(HERE.parents[1] / "tests"))
 
 from admmfpga.atomic import atomic_write  # noqa: E402
 from admmfpga.blocks import BLOCKS, Block, CsrPE, Resources  # noqa: E402
-from admmfpga.blocks.dsp_packing import PACKS, spacing  # noqa: E402
+from admmfpga.blocks.dsp_packing import DSP_FACTORS, PACKS, spacing  # noqa: E402
+from admmfpga.blocks.families import FAMILIES  # noqa: E402
 from admmfpga.blocks.shift_add import digit_count  # noqa: E402
 from admmfpga.codegen.environment import make_environment  # noqa: E402
 from admmfpga.codegen.rtl import TOP, block_sources, compile_order, render_registers, render_rtl  # noqa: E402
@@ -547,13 +549,21 @@ SEEDS = ((1000, "fit"), (5000, "fit"), (7000, "held-out"))
 and joined the fit then; after the third one only configurations whose result is always zero were drawn anew."""
 
 
-THINNED = {"ecp5": 2}
-"""Families of which only some configurations are synthesized: every second one."""
+THINNED = {"xcup": 3}
+"""Families of which only some configurations are synthesized: every third one."""
+WHOLE = {"xcup": ("requantize", "add")}
+"""Blocks of which all are, for they are fitted (`fit.py`)."""
 
 
 def runs(family: str = "xc7") -> Iterator[Run]:
     """Everything that is synthesized for a family, small blocks first."""
-    return (run for run in _drawn() if run.seed % THINNED.get(family, 1) == 0)
+    thinned, whole = THINNED.get(family, 1), WHOLE.get(family, ())
+    shares = FAMILIES[family].multiplier >= DSP_FACTORS
+    return (
+        run
+        for run in _drawn()
+        if (run.seed % thinned == 0 or run.stem in whole) and (shares or run.parameters.get("pack", 1) == 1)
+    )
 
 
 def _drawn() -> Iterator[Run]:
@@ -700,10 +710,30 @@ def used(row: dict[str, Any]) -> Resources:
     return Resources(**row["resources"])
 
 
+def _recheck(rows: list[dict[str, Any]], family: str, count: int, batch: int) -> None:
+    """Synthesize `count` runs of each block again, spread over what there is, and say which ones differ."""
+    chosen: list[dict[str, Any]] = []
+    for stem in dict.fromkeys(row["stem"] for row in rows):
+        of_stem = [row for row in rows if row["stem"] == stem]
+        chosen += [of_stem[i] for i in sorted({len(of_stem) * k // count for k in range(count)})]
+    again = [Run(row["stem"], row["parameters"], row["seed"], row["part"]) for row in chosen]
+    known = {run.key: row["resources"] for run, row in zip(again, chosen, strict=True)}
+    changed = 0
+    for part in _batches(again, batch):
+        for run, found in zip(part, synthesize(part, family), strict=True):
+            if found["resources"] != known[run.key]:
+                changed += 1
+                click.echo(f"{run.stem} {run.seed}: {known[run.key]} then, {found['resources']} now")
+    click.echo(f"{len(again) - changed} of {len(again)} runs as they were")
+    if changed:
+        raise click.ClickException("sources have changed: take the blocks' runs out of the file and run this again")
+
+
 @click.command()
 @click.option("--family", type=click.Choice(list(FLOWS)), default="xc7", show_default=True)
 @click.option("--batch", default=12, show_default=True, help="Blocks that share a process.")
-def main(family: str, batch: int) -> None:
+@click.option("--recheck", default=0, help="So many runs of each block again: are the results still what they were?")
+def main(family: str, batch: int, recheck: int) -> None:
     """Run what is not in raw_<family>.json yet."""
     path = HERE / f"raw_{family}.json"
     version = ".".join(map(str, Yosys().check_version()))
@@ -712,6 +742,9 @@ def main(family: str, batch: int) -> None:
         raw = read_raw(path)
         if raw["version"] != version:
             raise click.ClickException(f"{path.name} is from Yosys {raw['version']}, not {version}: remove it first")
+    if recheck:
+        _recheck(raw["runs"], family, recheck, batch)
+        return
     wanted = {run.key for run in runs(family)}
     raw["runs"] = [r for r in raw["runs"] if Run(r["stem"], r["parameters"], r["seed"], r["part"]).key in wanted]
     have = {Run(r["stem"], r["parameters"], r["seed"], r["part"]).key for r in raw["runs"]}

@@ -472,13 +472,14 @@ def ram_resources(
     """
     if block_ram:
         return _block_ram(depth, width, written=True) + _old_words(depth, width)
+    luts, bits = family().lut_ram
     if family().table_words == 16:
         lut = _lut_ram_of_16(depth, width)
-    # RAM32M and RAM64M: four LUTs, one of which only writes unless reads and writes have one address.
+    # RAM32M, RAM64M, RAM32M16, RAM64M8: one of the LUTs only writes unless reads and writes have one address.
     elif single_port:
-        lut = 4 * -(-width // 8) if depth <= 32 else width
+        lut = luts * -(-width // (2 * luts)) if depth <= 32 else width
     else:
-        lut = 4 * -(-width // (6 if depth <= 32 else 3))
+        lut = luts * -(-width // (bits if depth <= 32 else bits // 2))
     return Resources(lut=lut, ff=width if registered else 0)
 
 
@@ -547,7 +548,8 @@ def _old_words(depth: int, width: int) -> Resources:
 def _lut_ram_of_16(depth: int, width: int) -> int:
     """LUTs of 16 x 4 memories: two slices that hold it and the LUTs of a third one, and multiplexers behind them."""
     stacked = -(-depth // 16)
-    return 6 * -(-width // 4) * stacked + width * (stacked - 1) + stacked * (stacked > 1)
+    luts, bits = family().lut_ram
+    return luts * -(-width // bits) * stacked + width * (stacked - 1) + stacked * (stacked > 1)
 
 
 def tree_chains(inputs: int) -> list[tuple[int, int]]:

@@ -71,10 +71,13 @@ def source(family: str) -> dict[str, str]:
     found = calibration(family)
     tool = f"Yosys {found['version']} {found['flow']}"
     foreign = "" if family == found["family"] else f"; the model was fitted on {found['family']}, this is {family}"
+    borrowed = calibration()["coefficients"].keys() - found["coefficients"].keys()
     result = {}
     for name, error in found["errors"].items():
         if name in ("lut", "ff"):
-            basis = f"modelled (fitted on {tool}, median error {error['median_percent']:g} %{foreign})"
+            own = ", ".join(found["coefficients"])
+            fit = f"coefficients of {FALLBACK} but for {own}; " if borrowed else "fitted on "
+            basis = f"modelled ({fit}{tool}, median error {error['median_percent']:g} %{foreign})"
         else:
             basis = f"modelled (inference rules of {tool}, {error['exact']} of {error['of']} exact{foreign})"
         result[name] = basis

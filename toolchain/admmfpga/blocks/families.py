@@ -27,6 +27,8 @@ class Family:
         dsp_absorbs: synthesis puts registers and adders around a multiplier into its block.
         splits_two_bits: what is left of a factor after cutting is multiplied in a block even if it has two bits only.
         table_words: words of one bit that a LUT holds.
+        lut_ram: LUTs of a LUT-RAM cell with a read port of its own, and bits of its words if there are at most 32;
+            half as many at 64 words.
         shift_register: registers in a row from which on they become a shift-register LUT.
         block_rams: cells of block RAM that there are.
         reads_old: a block RAM gives the old word where it is being written; else logic beside it sees to that.
@@ -38,6 +40,7 @@ class Family:
     dsp_absorbs: bool
     splits_two_bits: bool
     table_words: int
+    lut_ram: tuple[int, int]
     shift_register: int
     block_rams: tuple[block_ram.Cell, ...]
     reads_old: bool
@@ -50,6 +53,7 @@ _XC7 = Family(
     dsp_absorbs=True,
     splits_two_bits=True,
     table_words=64,
+    lut_ram=(4, 6),
     shift_register=3,
     block_rams=(block_ram.HALF, block_ram.FULL, block_ram.CASCADE),
     reads_old=True,
@@ -59,7 +63,15 @@ FAMILIES = {
     family.name: family
     for family in (
         _XC7,
-        replace(_XC7, name="xcup", multiplier=(27, 18), block_rams=(block_ram.HALF, block_ram.FULL)),
+        replace(
+            _XC7,
+            name="xcup",
+            multiplier=(27, 18),
+            # Yosys' pass that puts registers and adders into DSP blocks knows no DSP48E2; Vivado does.
+            dsp_absorbs=False,
+            lut_ram=(8, 14),
+            block_rams=(block_ram.HALF, block_ram.FULL),
+        ),
         Family(
             "ecp5",
             (18, 18),
@@ -67,6 +79,7 @@ FAMILIES = {
             dsp_absorbs=False,
             splits_two_bits=False,
             table_words=16,
+            lut_ram=(6, 4),
             shift_register=_NEVER,
             block_rams=(block_ram.HALF,),
             reads_old=False,

@@ -11,7 +11,7 @@ import numpy as np
 
 from admmfpga.blocks import BinaryPE, CsrPE, DensePE, MatrixUnit, UnrolledPE
 from admmfpga.blocks.base import clog2
-from admmfpga.blocks.dsp_packing import PACKS, is_narrow, spacing
+from admmfpga.blocks.dsp_packing import DSP_FACTORS, PACKS, is_narrow, spacing
 from admmfpga.blocks.families import family
 from admmfpga.blocks.shift_add import digit_count
 from admmfpga.mapping.folding import Folding, divisors
@@ -188,8 +188,8 @@ def matrix_unit(
 def multiplier_forms(matrix: IntArray, source: IntType) -> tuple[tuple[bool, int], ...]:
     """Ways to multiply: whether in DSP blocks, and how many rows share one (they stand next to each other)."""
     bits = weight_type(matrix).bits
-    # Where adders and registers are outside the DSP blocks, packing gains little. Bipolar activations double weights.
-    packs = PACKS if family().dsp_absorbs and not source.bipolar and is_narrow(matrix, bits) else ()
+    # Bipolar activations double weights.
+    packs = PACKS if family().multiplier >= DSP_FACTORS and not source.bipolar and is_narrow(matrix, bits) else ()
     packed = [(True, pack) for pack in packs if spacing(pack, source.bits, bits, signed=source.signed)]
     return (True, 1), *packed, (False, 1)
 

@@ -2,10 +2,11 @@
 
     python benchmarks/lane_slots.py [--simulate] [model.onnx ...]
 
-Random matrices of 256 x 1024 at densities of 3 to 30 %, and the sparse layers of the models that are named, each on a
-few layouts. A slot is one multiplier in one step; the steps of a vector are those of the compile-time schedule, which
-the RTL keeps exactly (rtl_tests/test_csr_pe.py compares every cycle). --simulate builds one-layer accelerators from the
-random matrices and measures the frame interval of their RTL in Verilator.
+Random matrices of 256 x 1024 and larger at densities of 3 to 30 %, and the sparse layers of the models that are named,
+each on a few layouts. A slot is one multiplier in one step; the steps of a vector are those of the compile-time
+schedule, which the RTL keeps exactly (rtl_tests/test_csr_pe.py compares every cycle). --simulate builds one-layer
+accelerators from the random matrices and measures the frame interval of their RTL in Verilator, whose results are
+compared with the reference's.
 """
 
 from __future__ import annotations
@@ -23,19 +24,25 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from admmfpga import frontend  # noqa: E402
 from admmfpga.boards import load_board  # noqa: E402
-from admmfpga.codegen.frames import to_beats  # noqa: E402
+from admmfpga.codegen.frames import from_beats, to_beats  # noqa: E402
 from admmfpga.codegen.render import render_design, write_files  # noqa: E402
 from admmfpga.mapping import Folding, build_design  # noqa: E402
 from admmfpga.mapping.units import is_sparse  # noqa: E402
 from admmfpga.network import IntArray, IntType, compact, weighted  # noqa: E402
+from admmfpga.network.reference import run  # noqa: E402
 from admmfpga.packing import LaneLayout, lane_program  # noqa: E402
 from admmfpga.tools.verilated import Verilated  # noqa: E402
 from made import NetworkMaker, random_frames  # noqa: E402  (the tests' folder is not a package)
 
+SHAPES = ((256, 1024), (512, 2048), (1024, 4096))
 DENSITIES = (0.03, 0.05, 0.1, 0.2, 0.3)
 LAYOUTS = tuple(
     LaneLayout(groups, lanes, 1, skips=True) for groups, lanes in ((1, 2), (1, 4), (1, 8), (2, 4), (1, 16), (4, 4))
 )
+
+
+SIMULATED = LaneLayout(2, 4, 1, skips=True)
+"""What --simulate builds of every random matrix."""
 
 
 def share(matrix: IntArray, layout: LaneLayout) -> float:
@@ -44,10 +51,10 @@ def share(matrix: IntArray, layout: LaneLayout) -> float:
     return np.count_nonzero(matrix) / program.weights.size
 
 
-def random_matrix(density: float, seed: int) -> IntArray:
-    """256 x 1024, 4-bit weights."""
-    rng = np.random.default_rng(seed)
-    return rng.integers(1, 8, (256, 1024)) * rng.choice([-1, 1], (256, 1024)) * (rng.random((256, 1024)) < density)
+def random_matrix(shape: tuple[int, int], density: float) -> IntArray:
+    """4-bit weights."""
+    rng = np.random.default_rng(1)
+    return rng.integers(1, 8, shape) * rng.choice([-1, 1], shape) * (rng.random(shape) < density)
 
 
 def simulated_interval(matrix: IntArray, layout: LaneLayout) -> int:
@@ -66,6 +73,8 @@ def simulated_interval(matrix: IntArray, layout: LaneLayout) -> int:
         model.compile()
         codes = random_frames(network, max(6, design.timing.settled_frames), rng)
         seen = model.run(to_beats(codes, design.formats[0]), out_beats=design.out_beats, settle=design.settle_cycles)
+    found = from_beats(seen.output, design.formats[1], design.output.dtype, design.output.shape)
+    assert (found == run(network, codes)).all(), "the RTL's results differ from the reference's"
     return int(seen.frame_interval)
 
 
@@ -76,10 +85,11 @@ def main() -> None:
     arguments = parser.parse_args()
     header = " ".join(f"{f'{one.groups} x {one.lanes}':>8}" for one in LAYOUTS)
     print(f"share of slots with a weight, by row groups x lanes\n{'matrix':<34} {header}")
-    for density in DENSITIES:
-        matrix = random_matrix(density, 1)
-        row = " ".join(f"{100 * share(matrix, layout):>6.1f} %" for layout in LAYOUTS)
-        print(f"{f'random 256 x 1024, {100 * density:.0f} %':<34} {row}", flush=True)
+    for shape in SHAPES:
+        for density in DENSITIES:
+            matrix = random_matrix(shape, density)
+            row = " ".join(f"{100 * share(matrix, layout):>6.1f} %" for layout in LAYOUTS)
+            print(f"{f'random {shape[0]} x {shape[1]}, {100 * density:.0f} %':<34} {row}", flush=True)
     for path in arguments.models:
         for node in weighted(compact(frontend.load(path).network)):
             if not is_sparse(node.matrix):
@@ -91,14 +101,14 @@ def main() -> None:
                 cells.append(f"{100 * share(matrix, layout):>6.1f} %" if fits else f"{'-':>8}")
             name = f"{path.parent.name} {node.name}, {100 * np.count_nonzero(matrix) / node.matrix.size:.1f} %"
             print(f"{name:<34} {' '.join(cells)}", flush=True)
-    if arguments.simulate:
-        layout = LaneLayout(1, 8, 1)
-        for density in (0.05, 0.2):
-            matrix = random_matrix(density, 1)
-            cycles = simulated_interval(matrix, layout)
-            found = np.count_nonzero(matrix) / (8 * cycles)
+    for shape in SHAPES if arguments.simulate else ():
+        for density in DENSITIES:
+            matrix = random_matrix(shape, density)
+            cycles = simulated_interval(matrix, SIMULATED)
+            found = np.count_nonzero(matrix) / (SIMULATED.groups * SIMULATED.lanes * cycles)
             print(
-                f"RTL, random 256 x 1024, {100 * density:.0f} %, 1 x 8: {cycles} cycles, {100 * found:.1f} %",
+                f"RTL, random {shape[0]} x {shape[1]}, {100 * density:.0f} %, {SIMULATED.groups} x {SIMULATED.lanes}: "
+                f"{cycles:,} cycles, {100 * found:.1f} %",
                 flush=True,
             )
 

@@ -81,6 +81,16 @@ def check_hls(design: Design, build, rng) -> None:
     np.testing.assert_array_equal(results(design, beats), run(design.original, codes))
 
 
+def check_hls_in_verilator(design: Design, build, rng) -> None:
+    """Bits of every frame of the HLS C++ behind the RTL's AXI ports, without stalls and under them."""
+    codes = random_frames(design.network, 4, rng)
+    model = Verilated(build, build, "hls_dpi")
+    model.compile()
+    for stalls in (0, 50):
+        seen = model.run(to_beats(codes, design.formats[0]), out_beats=design.out_beats, settle=0, stall_percent=stalls)
+        np.testing.assert_array_equal(results(design, seen.output), run(design.original, codes))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_random_networks_and_foldings(seed, tmp_path):
@@ -132,7 +142,10 @@ def test_layers_in_logic(seed, tmp_path):
     """Constant matrices as shifts and adders between other layers."""
     rng = np.random.default_rng(seed)
     design = random_unrolled_design(rng)
-    check_rtl(design, write(design, tmp_path), 4, rng)
+    build = write(design, tmp_path)
+    check_rtl(design, build, 4, rng)
+    if seed == 518:
+        check_hls_in_verilator(design, build, rng)
 
 
 @pytest.mark.slow
@@ -143,15 +156,9 @@ def test_low_bit_networks(seed, tmp_path):
     design = random_binary_design(rng)
     build = write(design, tmp_path)
     check_rtl(design, build, 4, rng)
-    codes = random_frames(design.network, 4, rng)
-    beats, expected = to_beats(codes, design.formats[0]), run(design.original, codes)
-    found = CSimulation(build, build / "csim").run(beats, len(codes))
-    np.testing.assert_array_equal(results(design, found), expected)
+    check_hls(design, build, rng)
     if seed == 7:
-        model = Verilated(build, build, "hls_dpi")
-        model.compile()
-        seen = model.run(beats, out_beats=design.out_beats, settle=0, stall_percent=50)
-        np.testing.assert_array_equal(results(design, seen.output), expected)
+        check_hls_in_verilator(design, build, rng)
 
 
 @pytest.mark.slow
@@ -214,12 +221,14 @@ def test_lenet_shapes_under_random_foldings(seed, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_random_sparse_networks(seed, tmp_path):
-    """Index-decoding PEs of random layouts and formats between other blocks, in RTL and in HLS."""
+    """Index-decoding PEs of random layouts and formats between other blocks: RTL, HLS, HLS in Verilator."""
     rng = np.random.default_rng(300 + seed)
     design = random_sparse_design(rng)
     build = write(design, tmp_path)
     check_rtl(design, build, 4, rng)
     check_hls(design, build, rng)
+    if seed in (2, 3):  # relative, bitmap and absolute indices; rows that share them are below
+        check_hls_in_verilator(design, build, rng)
 
 
 @pytest.mark.slow

@@ -48,10 +48,14 @@ def admmfpga(*arguments: object) -> str:
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-def accelerator(model: Path, build: Path, count: int, *options: object, synthesize: bool = False) -> dict[str, Any]:
+def accelerator(
+    model: Path, build: Path, count: int, stalled: int, *options: object, synthesize: bool = False
+) -> dict[str, Any]:
     """Compile and simulate a network, unless it is done; what its report says.
 
     Args:
+        count: images.
+        stalled: images that go through the bench under random stalls too.
         options: of `admmfpga compile`.
         synthesize: with Yosys too.
     """
@@ -60,7 +64,7 @@ def accelerator(model: Path, build: Path, count: int, *options: object, synthesi
     report = json.loads((build / "report.json").read_text())
     verified = report.get("verification", {})
     if any(verified.get(name, {}).get("frames") != count for name in ("reference", "hls", "rtl", "hls_dpi")):
-        admmfpga("simulate", build, "--dataset", "mnist", "--count", count)
+        admmfpga("simulate", build, "--dataset", "mnist", "--count", count, "--protocol-frames", stalled)
         report = json.loads((build / "report.json").read_text())
     if synthesize and "synthesis" not in report:
         admmfpga("synth", build)
@@ -94,7 +98,7 @@ def accelerator(model: Path, build: Path, count: int, *options: object, synthesi
 
 
 def comparison(builds: list[Path], folder: Path, count: int) -> dict[str, Any]:
-    """What `admmfpga compare` says of these builds, cut down; designs that are none of the builds' are simulated too."""
+    """What `admmfpga compare` says of these builds, cut down; designs other than theirs are simulated too."""
     text = folder / "compare.txt"
     if not text.is_file():
         images = ("--dataset", "mnist", "--simulate", count)
@@ -131,9 +135,12 @@ def comparison(builds: list[Path], folder: Path, count: int) -> dict[str, Any]:
 @click.argument("rows", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--row", "only", multiple=True, default=ROWS, show_default=True, help="Rows to take.")
 @click.option("--count", default=100, show_default=True, help="Images to simulate.")
+@click.option("--stalled", default=8, show_default=True, help="Images under random stalls; 0 saves half of the time.")
 @click.option("--synthesize", "synthesized", multiple=True, help="Rows whose resources Yosys counts.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=ROOT / "build" / "ppr-lenet5")
-def main(rows: Path, only: tuple[str, ...], count: int, synthesized: tuple[str, ...], output: Path) -> None:
+def main(
+    rows: Path, only: tuple[str, ...], count: int, stalled: int, synthesized: tuple[str, ...], output: Path
+) -> None:
     """Compile, simulate, compare."""
     results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"accelerators": {}, "decoding": {}}
 
@@ -148,7 +155,7 @@ def main(rows: Path, only: tuple[str, ...], count: int, synthesized: tuple[str, 
             continue
         builds.append(output / name)
         synthesize = name in synthesized
-        results["accelerators"][name] = accelerator(model, output / name, count, synthesize=synthesize)
+        results["accelerators"][name] = accelerator(model, output / name, count, stalled, synthesize=synthesize)
         keep()
     if len(builds) > 1:
         results["comparison"] = comparison(builds, output / "compare", count)
@@ -157,7 +164,9 @@ def main(rows: Path, only: tuple[str, ...], count: int, synthesized: tuple[str, 
         if build.name in DECODED:
             decoding = ("--pe", "csr", "--target-fps", CSR_FPS)
             model = rows / build.name / "compressed.onnx"
-            results["decoding"][build.name] = accelerator(model, output / f"{build.name}-csr", count, *decoding)
+            results["decoding"][build.name] = accelerator(
+                model, output / f"{build.name}-csr", count, stalled, *decoding
+            )
             keep()
 
 

@@ -84,6 +84,21 @@ def test_break_even_parts_the_densities_that_are_decoded_from_those_that_are_not
     assert mapped(min(0.74, even * 1.5)).foldings[name].kind == "dense"
 
 
+@pytest.mark.parametrize("density", [0.6, 0.99])
+def test_break_even_far_below_a_layers_own_density(density):
+    """Where every form that decodes so few weights is several times too fast; where decoding was not considered."""
+    made = network(density)
+    last = made.nodes[1]
+    made.nodes[1] = replace(last, weights=np.where(np.arange(last.weights.size) % 5, 0, 1).reshape(last.weights.shape))
+    choices = map_network(made, BOARD, board="made", target_interval=1500).choices
+    first = choices[made.nodes[0].name]
+    assert first.kind == "dense"
+    assert first.break_even_density is not None
+    assert 0 < first.break_even_density < density
+    assert ("csr" in first.alternatives) == (density < 0.75)
+    assert f"break-even at a density of {100 * first.break_even_density:.1f} %" in first.reason
+
+
 @pytest.mark.parametrize(("density", "interval"), [(0.26, 5000), (0.2, 5000), (0.2, 7000)])
 def test_lanes_are_full_where_rows_have_as_many_weights_as_there_are_lanes(density, interval):
     """A first layer as pruning leaves it: 25 columns, rows of a few weights, hundreds of vectors."""

@@ -92,12 +92,15 @@ def map_network(
     layers = refinement(layers, interval)
     for name, by in found.items():
         by |= {kind: list(refinement({name: options}, interval)[name]) for kind, options in by.items()}
+    limit = usable(available)
     choices = {
-        node.name: weigh(network, node, found[node.name], choice.candidates[node.name], interval, usable(available))
+        node.name: weigh(
+            network, node, found[node.name], choice.candidates[node.name], interval, limit, _kinds(node, kinds)
+        )
         for node in hardware_nodes(network)
         if explain
     }
-    bounds += folding_bounds(layers, usable(available), fixed, vectors(network))
+    bounds += folding_bounds(layers, limit, fixed, vectors(network))
     design = build_design(network, {name: c.folding for name, c in choice.candidates.items()}, original)
     return replace(
         design,

@@ -403,14 +403,16 @@ def sparse_candidates(network: Network, node: Conv | Dense, interval: int | None
     Layouts with absolute indices first; those that are worth it are tried with the other index formats too.
 
     Args:
-        interval: cycles per frame that are wanted: forms that cannot keep up, or are several times too fast, are left
-            out. None: all.
+        interval: cycles per frame that are wanted: forms that cannot keep up are left out, and those that are several
+            times too fast, unless all are. None: all.
     """
     output = network.output_of(node)
     vectors = output.elements // output.channels
     found = list(layer_layouts(network, node))
     if interval is not None:
-        found = [one for one in found if interval < 4 * vectors * least_steps(node.matrix, one) <= 4 * interval]
+        cycles = {one: vectors * least_steps(node.matrix, one) for one in found}
+        slowest = max((count for count in cycles.values() if count <= interval), default=interval)
+        found = [one for one, count in cycles.items() if min(interval, 4 * slowest - 1) < 4 * count <= 4 * interval]
     lean = pareto([one for layout in found for one in layout_candidates(network, node, layout)])
     kept = {one.folding.layout for one in lean if one.folding.layout is not None}
     others = {other for layout in kept for other in other_indices(layout, node.matrix)}

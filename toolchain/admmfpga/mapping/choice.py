@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from admmfpga.blocks import Resources
 from admmfpga.mapping.candidates import sparse_candidates
 from admmfpga.mapping.folding import PRICES, Candidate
+from admmfpga.mapping.units import KINDS, is_sparse
 from admmfpga.network import Conv, Dense, IntArray, Network, Node
 
 
@@ -36,8 +37,9 @@ class PeChoice:
         kind: that was chosen.
         density: share of the weights that are not zero.
         alternatives: by kind; None: that kind cannot keep up.
-        break_even_density: where dense and csr cost the same at the accelerator's interval, for random masks; None: one
-            of them is cheaper at all densities, cannot keep up, or was not considered.
+        break_even_density: where dense and csr cost the same at the accelerator's interval, for random masks; in pruned
+            networks also for layers that are too full to be decoded. None: one of them is cheaper at all densities,
+            the dense PE cannot keep up, or either was not to be considered.
         reason: in words.
     """
 
@@ -59,6 +61,7 @@ def weigh(
     chosen: Candidate,
     interval: int,
     limit: Resources,
+    kinds: Collection[str] = KINDS,
 ) -> PeChoice | None:
     """Explain the choice for a layer.
 
@@ -67,6 +70,7 @@ def weigh(
         chosen: the one that was taken.
         interval: of the accelerator, in cycles.
         limit: resources that may be used.
+        kinds: of PEs that may be chosen.
 
     Returns:
         None for layers that are no matrix product.
@@ -77,10 +81,20 @@ def weigh(
     kind = chosen.folding.kind
     best = {name: _cheapest(options, interval, limit) for name, options in found.items()}
     dense, csr = best.get("dense"), best.get("csr")
-    even = None
-    if dense and csr:
-        even = _break_even(network, node, interval, limit, dense.price, density, csr.price)
-    return PeChoice(kind, round(density, 6), best, even, _reason(kind, density, best, found, even))
+    even, reason = None, _reason(kind, density, best, found)
+    # It takes a while, so not for networks in which nothing is pruned.
+    if dense and (csr or ("csr" in kinds and _is_pruned(network))):
+        even = _break_even(network, node, interval, limit, dense.price, density, csr.price if csr else math.inf)
+        if even is not None:
+            reason += f"; break-even at a density of {100 * even:.1f} %, this layer has {100 * density:.1f} %"
+        else:
+            cheaper, dearer = ("csr", "dense") if csr and csr.price < dense.price else ("dense", "csr")
+            reason += f"; {cheaper} is cheaper than {dearer} at every density"
+    return PeChoice(kind, round(density, 6), best, even, reason)
+
+
+def _is_pruned(network: Network) -> bool:
+    return not network.budgets and any(is_sparse(n.weights) for n in network.nodes if isinstance(n, Conv | Dense))
 
 
 def _break_even(
@@ -89,7 +103,8 @@ def _break_even(
     """The density at which csr costs what dense does, by bisection on a logarithmic scale, within 5 %.
 
     Args:
-        dense, csr: prices of the layer as it is, csr at its own density.
+        dense, csr: prices of the layer as it is, csr at its own density; infinite where it cannot keep up or is not
+            worth considering.
     """
 
     def cheaper(other: float) -> bool:
@@ -112,12 +127,9 @@ def _reason(
     density: float,
     best: Mapping[str, Alternative | None],
     found: Mapping[str, Sequence[Candidate]],
-    even: float | None,
 ) -> str:
     others = [name for name in found if name != kind]
-    if not others:
-        return f"{kind} alone was considered; {100 * density:.1f} % of the weights are not zero"
-    parts = []
+    parts = [] if others else [f"{kind} alone was considered; {100 * density:.1f} % of the weights are not zero"]
     for name in others:
         mine, theirs = best.get(kind), best[name]
         if theirs is None:
@@ -127,8 +139,6 @@ def _reason(
                 parts.append(f"{name} would cost {theirs.price / max(mine.price, 1e-9):.2f}x as much")
             else:
                 parts.append(f"{name} would cost {theirs.price / mine.price:.2f}x as much, but of what is scarcer here")
-    if even is not None:
-        parts.append(f"break-even at a density of {100 * even:.1f} %, this layer has {100 * density:.1f} %")
     return "; ".join(parts)
 
 

@@ -157,9 +157,6 @@ def main(
         synthesize = name in synthesized
         results["accelerators"][name] = accelerator(model, output / name, count, stalled, synthesize=synthesize)
         keep()
-    if len(builds) > 1:
-        results["comparison"] = comparison(builds, output / "compare", count)
-        keep()
     for build in builds:
         if build.name in DECODED:
             decoding = ("--pe", "csr", "--target-fps", CSR_FPS)
@@ -168,6 +165,9 @@ def main(
                 model, output / f"{build.name}-csr", count, stalled, *decoding
             )
             keep()
+    if len(builds) > 1:
+        results["comparison"] = comparison(builds, output / "compare", count)
+        keep()
 
 
 if __name__ == "__main__":

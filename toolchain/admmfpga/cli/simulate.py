@@ -23,9 +23,12 @@ from admmfpga.errors import UserError
     "chosen",
     multiple=True,
     type=click.Choice(["reference", "hls", "rtl", "hls_dpi", "all"]),
-    default=("all",),
-    show_default=True,
-    help="What to run beside the reference (`reference`: nothing); may be given several times.",
+    help="What to run beside the reference (`reference`: nothing); may be given several times. Default: all.",
+)
+@click.option(
+    "--against",
+    type=click.Choice(["onnxruntime"]),
+    help="Compare the reference with ONNX Runtime on the build's QDQ model, layer by layer.",
 )
 @click.option(
     "--protocol-frames",
@@ -41,6 +44,7 @@ def command(
     dataset: str | None,
     count: int | None,
     chosen: tuple[str, ...],
+    against: str | None,
     protocol_frames: int,
     as_json: bool,
 ) -> None:
@@ -50,10 +54,14 @@ def command(
     through a cocotb bench under random stalls. Results are added to the build's report.json. Exit code 1 if anything
     differs.
 
+    --against onnxruntime gives each layer of the integer network ONNX Runtime's own inputs and names the first layer
+    that differs by more than rounding.
+
     \b
     Examples:
       admmfpga simulate build/lenet5 --images test.npz --count 100
       admmfpga simulate build/lenet5 --dataset mnist --count 1000 --implementation rtl --json
+      admmfpga simulate build/resnet50 --images test.npz --count 1 --against onnxruntime
     """
     from admmfpga.engine.check import is_engine_build
     from admmfpga.report import format_verification, with_verification
@@ -63,7 +71,11 @@ def command(
 
     if (images is None) == (dataset is None):
         raise UserError("give either --images FILE.npz or --dataset mnist")
-    wanted = [n for n in IMPLEMENTATIONS[1:] if "all" in chosen or n in chosen]
+    if against is not None:
+        if chosen:
+            raise UserError("--against compares the reference, not an implementation", "run them without --against")
+        sys.exit(_against(build, images, count, as_json=as_json))
+    wanted = [n for n in IMPLEMENTATIONS[1:] if not chosen or "all" in chosen or n in chosen]
     if is_engine_build(build):
         sys.exit(_engine(build, images, count, wanted, named="rtl" in chosen, as_json=as_json))
     with Steps(quiet=as_json) as steps:
@@ -98,6 +110,27 @@ def command(
     for text in problems:
         click.secho(f"mismatch: {text}", fg="red", err=True)
     sys.exit(1 if problems else 0)
+
+
+def _against(folder: Path, images: Path | None, count: int | None, *, as_json: bool) -> int:
+    """The build's network against ONNX Runtime, of either architecture."""
+    from admmfpga.report import format_agreement
+    from admmfpga.runtime.against import against_onnxruntime, built_model, complaint, save_agreement
+
+    with Steps(quiet=as_json) as steps:
+        steps("reading the build")
+        imported = built_model(folder)
+        if images is not None:
+            pixels = options.load_npz(images)[0]
+        else:
+            pixels = options.dataset_images("mnist", imported.network.tensors[imported.network.inputs[0]])[0]
+        found = against_onnxruntime(imported, pixels[:count], progress=steps)
+    save_agreement(folder, found)
+    click.echo(json.dumps({"onnxruntime": found}, indent=2) if as_json else format_agreement(found))
+    problem = complaint(found)
+    if problem:
+        click.secho(f"mismatch: {problem}", fg="red", err=True)
+    return 1 if problem else 0
 
 
 def _engine(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from admmfpga.frontend import calibration as _calibration
-from admmfpga.frontend.agreement import LayerAgreement, compare_with_onnxruntime
+from admmfpga.frontend.agreement import LayerAgreement, compare_with_onnxruntime, first_diverging, not_compared
 from admmfpga.frontend.imported import Import
 from admmfpga.frontend.importer import import_graph, is_quantized
 from admmfpga.frontend.loading import Source, read_model
@@ -27,7 +27,9 @@ __all__ = [
     "Problem",
     "UnsupportedModelError",
     "compare_with_onnxruntime",
+    "first_diverging",
     "load",
+    "not_compared",
     "unsupported",
 ]
 

@@ -154,6 +154,33 @@ def format_verification(verification: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def format_agreement(found: dict[str, Any]) -> str:
+    """A build against ONNX Runtime, one layer a line, and the verdict."""
+    header = ("layer", "op", "tensor", "values", "equal", "max step", "from images", "max step")
+    rows = []
+    for one in found["layers"]:
+        through = one["from_images"]
+        shares = [f"{100 * count / one['values']:.2f} %" for count in (one["equal"], through["equal"])]
+        rows.append(
+            (
+                one["name"],
+                one["op"],
+                one["tensor"],
+                _number(one["values"]),
+                shares[0],
+                f"{one['max_step']}{'' if one['agrees'] else ' !'}",
+                shares[1],
+                str(through["max_step"]),
+            )
+        )
+    lines = format_table(header, rows)
+    if found["not_compared"]:
+        lines.append(f"no tensor of the model to compare with: {', '.join(found['not_compared'])}")
+    verdict = "every layer agrees" if found["diverging"] is None else f"first diverging layer: {found['diverging']}"
+    lines.append(f"{found['frames']} frames against ONNX Runtime {found['version']}: {verdict}")
+    return "\n".join(lines)
+
+
 def format_synthesis(parts: Mapping[str, tuple[Mapping[str, int], Mapping[str, int]]]) -> str:
     """Modelled against synthesized resources, one resource of one part a line.
 

@@ -5,8 +5,8 @@
 
 `bottleneck` is a block of ResNet-50 (14 x 14, 1,024 channels), `inverted_residual` one of MobileNetV2 (14 x 14, 64
 channels, expanded by 6), `normalized` a 1 x 1 convolution and AlexNet's second normalization (27 x 27, 256 channels),
-`classifier` its last two layers. --density spreads zeros over the weights. The RTL is the engine that the board gets;
-its cycles are compared with the timing model.
+`classifier` its last two layers. --density spreads zeros over the weights, --columns takes whole columns out. The RTL
+is the engine that the board gets; its cycles are compared with the timing model.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("networks", nargs="+", choices=choices)
     parser.add_argument("--implementation", choices=["hls", "rtl"], default="hls")
     parser.add_argument("--density", type=float, default=1.0, help="share of weights that are not zero")
+    parser.add_argument("--columns", type=float, default=1.0, help="share of columns that convolutions keep")
     parser.add_argument("--board", default="pynq")
     parser.add_argument("--work", type=Path, default=Path("build/engine"))
     arguments = parser.parse_args()
@@ -67,7 +68,7 @@ def main() -> None:
     (rtl if arguments.implementation == "rtl" else csim).compile()
     for name in arguments.networks:
         network = block(name) if name in BLOCKS else getattr(networks, name)()
-        networks.prune(network, arguments.density, arguments.density)
+        networks.prune(network, arguments.density, arguments.density, arguments.columns)
         source = network.tensors["input"]
         frame = np.random.default_rng(1).integers(0, 256, (1, *source.shape))
         program = make_program(lower(network, shape), shape)

@@ -73,6 +73,32 @@ def test_a_network_with_more_weights_than_the_chip_holds_gets_the_engine(tmp_pat
     assert admmfpga("check", *arguments, "--target-fps", 1e6).exit_code == 2
 
 
+def test_a_search_that_would_take_long_is_left_to_those_who_ask(files, tmp_path, admmfpga, monkeypatch):
+    model = onnx.load(files / "model.onnx")
+    for tensor in model.graph.initializer:
+        if tensor.name == "w1":
+            weights = numpy_helper.to_array(tensor).copy()
+            weights[:, ::3] = weights[:, 1::3] = 0
+            tensor.CopyFrom(numpy_helper.from_array(weights, "w1"))
+    onnx.save(model, tmp_path / "m.onnx")
+    arguments = ("check", tmp_path / "m.onnx", "--calibration", files / "calibration.npz", "--json")
+
+    def report(*options):
+        result = admmfpga(*arguments, *options)
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout)
+
+    assert report("--board", "pynq")["architecture"] == "dataflow"
+    monkeypatch.setattr("admmfpga.engine.build.MOST_LAYOUTS", 0)
+    chosen = report("--board", "pynq")
+    assert chosen["architecture"] == "engine"
+    assert "1 pruned layers" in chosen["reason"]
+    assert "--architecture dataflow" in chosen["reason"]
+    assert report("--board", "pynq", "--architecture", "dataflow")["architecture"] == "dataflow"
+    # A board that the engine cannot have gets what there is.
+    assert report("--board", "arty")["architecture"] == "dataflow"
+
+
 def test_what_the_engine_cannot_do_is_said(files, admmfpga):
     arguments = (files / "model.onnx", "--calibration", files / "calibration.npz", "--architecture", "engine")
     result = admmfpga("check", *arguments, "--board", "arty")

@@ -26,7 +26,9 @@ from admmfpga.engine.timing import EngineTiming, time_program
 from admmfpga.errors import UserError
 from admmfpga.frontend import Import, load
 from admmfpga.manifest import write_manifest
-from admmfpga.network import Network, compact, weighted
+from admmfpga.mapping.candidates import layer_layouts
+from admmfpga.mapping.units import is_sparse
+from admmfpga.network import Conv, Network, compact, plain, weighted
 from admmfpga.network.ranges import weight_type
 
 Progress = Callable[..., None]
@@ -91,6 +93,12 @@ def compile_any(
     too_large = weights_beyond(imported.network, board) if architecture == "auto" and not pe else ""
     if too_large:
         return compile_engine(imported, board, clock, too_large, target_fps=target_fps, progress=progress)
+    too_long = search_beyond(imported.network) if architecture == "auto" and not pe else ""
+    if too_long:
+        try:
+            return compile_engine(imported, board, clock, too_long, target_fps=target_fps, progress=progress)
+        except UserError:
+            progress("the shared engine cannot have it: searching one array a layer, which takes long")
     try:
         return map_import(imported, board, clock, target_fps=target_fps, pe=pe, progress=progress)
     except UserError as error:
@@ -116,6 +124,25 @@ def weights_beyond(network: Network, board: Board) -> str:
     if bits <= room:
         return ""
     return f"weights of {bits / 8e6:,.1f} MB are more than the {room / 8e6:,.1f} MB that {board.name} holds on chip"
+
+
+MOST_LAYOUTS = 4000
+"""Ways to spread pruned layers over index-decoding PEs beyond which nobody waits for the search: each is scheduled
+weight by weight, which takes some ten milliseconds."""
+
+
+def search_beyond(network: Network) -> str:
+    """Why the search for one array a layer would take minutes; "" if it does not."""
+    network = compact(plain(network))
+    matrices = [node for node in weighted(network) if not (isinstance(node, Conv) and node.depthwise)]
+    layers = [node for node in matrices if is_sparse(node.matrix)]
+    found = sum(sum(1 for _ in layer_layouts(network, node)) for node in layers)
+    if found <= MOST_LAYOUTS:
+        return ""
+    return (
+        f"one array a layer would have {found:,} forms of {len(layers)} pruned layers to choose from, which takes "
+        "minutes (--architecture dataflow)"
+    )
 
 
 def compile_engine(

@@ -218,6 +218,25 @@ def _pad(rng: np.random.Generator) -> Parameters:
     return _image(rng) | border | {"spacing": [_pick(rng, 1, 1, 2, 3), _pick(rng, 1, 1, 2, 3)]}
 
 
+def _gearbox(rng: np.random.Generator) -> Parameters:
+    unit = _pick(rng, 1, 1, 2, 4, 8, 16)
+    ins, outs = (unit * _pick(rng, 1, 2, 2, 3, 4, 5, 6, 8) for _ in range(2))
+    row, filled = unit * int(rng.integers(2, 15)), int(rng.integers(5))
+    # Rows of which a frame on both sides is whole beats; mostly only the output is filled up.
+    return {
+        "in_lanes": ins,
+        "out_lanes": outs,
+        "bits": _pick(rng, 1, 2, 4, 4, 8, 8),
+        "signed": False,
+        "row": row,
+        "rows": ins * outs,
+        "in_filled": filled in (0, 4),
+        "out_filled": filled != 0,
+        "fill": int(rng.integers(2)),
+        "out_depth": _pick(rng, 2, 2, 3, 4, 8),
+    }
+
+
 def _resize(rng: np.random.Generator) -> Parameters:
     return _image(rng) | {"factors": [[2, 2], [2, 2], [3, 2], [1, 2], [2, 1], [4, 4]][rng.integers(6)]}
 
@@ -522,6 +541,7 @@ DRAWS: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, in
     "lookup": (_lookup, 6, 0, 2),
     "pad": (_pad, 6, 0, 2),
     "resize": (_resize, 6, 0, 2),
+    "gearbox": (_gearbox, 14, 0, 6),
     "width_converter": (_width_converter, 16, 8, 8),
     "axis_input": (_axis, 8, 4, 5),
     "axis_output": (_axis, 8, 4, 5),

@@ -24,6 +24,7 @@ from admmfpga.blocks import (
     DensePE,
     DepthwisePE,
     Fifo,
+    Gearbox,
     Lookup,
     MaxPool,
     Pad,
@@ -185,6 +186,24 @@ def _pad(rng: np.random.Generator) -> Iterator[Made]:
     for gaps in [(1, 1), (2, 3), (1, 2)]:
         pads = tuple(int(v) for v in rng.integers(0, 4, 4))
         yield _case(Pad(**_image_shape(rng), pads=pads, pad_value=int(rng.integers(0, 2)), spacing=gaps), rng)
+
+
+def _gearbox(rng: np.random.Generator) -> Iterator[Made]:
+    shapes = [(8, 12, 28, 4, False, True), (12, 8, 28, 2, True, False), (4, 6, 5, 3, True, True), (3, 3, 3, 2, False, False)]
+    for in_lanes, out_lanes, row, rows, in_filled, out_filled in shapes:
+        dtype = IntType(int(rng.integers(1, 9)), _signed(rng))
+        block = Gearbox(
+            in_lanes=in_lanes,
+            out_lanes=out_lanes,
+            bits=dtype.bits,
+            signed=dtype.signed,
+            row=row,
+            rows=rows,
+            in_filled=in_filled,
+            out_filled=out_filled,
+            fill=int(rng.integers(dtype.min, dtype.max, endpoint=True)),
+        )
+        yield _case(block, rng)
 
 
 def _resize(rng: np.random.Generator) -> Iterator[Made]:
@@ -410,6 +429,7 @@ MAKERS: dict[str, Callable[[np.random.Generator], Iterator[Made]]] = {
     "axis_input": _axis_input,
     "window": _window,
     "width_converter": _width_converter,
+    "gearbox": _gearbox,
     "dense_pe": _dense_pe,
     "csr_pe": _csr_pe,
     "requantize": _requantize,

@@ -11,6 +11,7 @@ from admmfpga.blocks.csr_pe import CsrPE
 from admmfpga.blocks.dense_pe import DensePE
 from admmfpga.blocks.depthwise_pe import DepthwisePE
 from admmfpga.blocks.fifo import Fifo
+from admmfpga.blocks.gearbox import Gearbox
 from admmfpga.blocks.lookup import Lookup
 from admmfpga.blocks.matrix_unit import MatrixUnit
 from admmfpga.blocks.max_pool import MaxPool
@@ -29,6 +30,7 @@ BLOCKS: dict[str, type[Block]] = {
         AxisInput,
         Window,
         WidthConverter,
+        Gearbox,
         DensePE,
         CsrPE,
         UnrolledPE,
@@ -64,6 +66,7 @@ __all__ = [
     "DensePE",
     "DepthwisePE",
     "Fifo",
+    "Gearbox",
     "Join",
     "Lookup",
     "MatrixUnit",

@@ -179,7 +179,7 @@ class _Relaxation:
         self._uses = np.array([amounts(c.resources) for _, c in flat]) * scale
         fastest = [min(c.cycles for c in candidates) for candidates in layers.values()]
         self._fastest = np.array(fastest, dtype=np.float64)[self._layer_of]
-        self._vectors = np.array([vectors.get(name, 1) / c.folding.pixels for name, c in flat])
+        self._vectors = np.array([vectors.get(name, 1) / c.folding.vectors for name, c in flat])
         kinds = [(name, c.folding.kind, c.folding.weight_block_ram, c.folding.lut_weight_rows > 0) for name, c in flat]
         self._least = np.zeros_like(self._uses)
         for kind in set(kinds):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from admmfpga.blocks import AxisInput, AxisOutput, Block, StreamFork
 from admmfpga.mapping.design import AxisFormat, Stage, Stream, container_bits
 from admmfpga.mapping.folding import Folding, divisors
-from admmfpga.mapping.part import BEFORE, converters, elements_of
+from admmfpga.mapping.part import BEFORE, FilledRows, elements_of, fitted
 from admmfpga.mapping.parts import parts
 from admmfpga.mapping.support import hardware_nodes, stream_tensor
 from admmfpga.network import IntArray, Network
@@ -63,9 +63,11 @@ class _Wiring:
         self.streams |= {one.name: one for one in found}
         return found
 
-    def widen(self, name: str, layer: str, stream: Stream, lanes: int, elements: int) -> Stream:
+    def widen(
+        self, name: str, layer: str, stream: Stream, lanes: int, elements: int, filled: FilledRows | None = None
+    ) -> Stream:
         """The stream with other lanes, by way of converters if that takes some."""
-        added = converters(stream.port, lanes, elements)
+        added = fitted(stream.port, lanes, elements, filled)
         for index, block in enumerate(added):
             (stream,) = self.append(name if len(added) == 1 else f"{name}{index}", layer, block, [stream])
         return stream
@@ -131,7 +133,7 @@ def lower(
             for index, (where, port) in enumerate(zip(part.inputs, part.block.sources, strict=True)):
                 one, size = (stream, elements) if where == BEFORE else (sources[where], sizes[where])
                 name = f"{node.name}_to_{part.suffix}{'_second' if index else ''}"
-                found.append(wiring.widen(name, node.name, one, port.lanes, size))
+                found.append(wiring.widen(name, node.name, one, port.lanes, size, part.filled))
             (stream,) = wiring.append(
                 f"{node.name}_{part.suffix}", node.name, part.block, found, contents=part.contents
             )

@@ -11,7 +11,7 @@ import numpy as np
 from admmfpga.blocks import Add, AveragePool, Concat, DepthwisePE, Lookup, MaxPool, Pad, Resize
 from admmfpga.mapping.folding import Folding, divisors
 from admmfpga.mapping.part import BEFORE, Part, output_part, window_of
-from admmfpga.mapping.pixels import pool_pixels, pool_window
+from admmfpga.mapping.pixels import filled_rows, pool_pixels, spread_window
 from admmfpga.network import Add as AddNode
 from admmfpga.network import AveragePool as AveragePoolNode
 from admmfpga.network import Concat as ConcatNode
@@ -36,7 +36,7 @@ def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
             )
             channels = folding.channels
             if folding.pixels > 1:
-                window = pool_window(network, node, folding.pixels)
+                window = spread_window(network, node, folding.pixels)
                 channels = pool_pixels(node, folding.pixels) * source.channels
             pool = MaxPool(
                 taps=node.kernel[0] * node.kernel[1],
@@ -45,7 +45,8 @@ def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
                 signed=source.dtype.signed,
                 beats=output.elements // channels,
             )
-            return [Part("window", window, {}), Part("pool", pool, {})]
+            filled = filled_rows(network, node, folding.pixels)
+            return [Part("window", window, {}, filled=filled), Part("pool", pool, {})]
         case AveragePoolNode():
             return _average(node, source, output, folding)
         case AddNode():

@@ -7,7 +7,7 @@ from math import lcm
 
 import numpy as np
 
-from admmfpga.blocks import Block, Port, Requantize, Threshold, WidthConverter, Window
+from admmfpga.blocks import Block, Gearbox, Port, Requantize, Threshold, WidthConverter, Window
 from admmfpga.mapping.folding import Folding
 from admmfpga.network import Budget, IntArray, IntType, Requantization, Tensor
 from admmfpga.network.graph import window_extent
@@ -15,6 +15,45 @@ from admmfpga.network.ranges import sum_type
 
 BEFORE = -1
 """What the part before gives; of the first part, the node's first input."""
+
+
+@dataclass(frozen=True)
+class FilledRows:
+    """Rows of an image that are filled up to whole beats before a block takes them.
+
+    Attributes:
+        rows: of a frame.
+        row: codes of a row.
+        lanes: of a beat with which each row begins anew; the last one is filled up.
+        fill: code that fills it.
+    """
+
+    rows: int
+    row: int
+    lanes: int
+    fill: int
+
+    def gearbox(self, port: Port) -> Gearbox:
+        """What fills the rows of a stream up."""
+        return Gearbox(
+            in_lanes=port.lanes,
+            out_lanes=self.lanes,
+            bits=port.bits,
+            signed=port.signed,
+            row=self.row,
+            rows=self.rows,
+            out_filled=True,
+            fill=self.fill,
+        )
+
+    def likely(self, port: Port) -> Gearbox:
+        """The same where it is not known yet how many lanes arrive: a power of two, as many as leave or fewer.
+
+        Args:
+            port: what the block takes.
+        """
+        lanes = next(n for n in (64, 32, 16, 8, 4, 2, 1) if n <= self.lanes and self.row * self.rows % n == 0)
+        return self.gearbox(Port(lanes, port.bits, port.signed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +65,14 @@ class Part:
         block: parameters.
         contents: of its memories.
         inputs: what each input of the block reads: an index into the node's inputs, or `BEFORE`.
+        filled: how the rows that it reads are filled up; None: as they are.
     """
 
     suffix: str
     block: Block
     contents: dict[str, IntArray]
     inputs: tuple[int, ...] = (BEFORE,)
+    filled: FilledRows | None = None
 
 
 def window_of(
@@ -171,6 +212,14 @@ def converters(port: Port, lanes: int, elements: int) -> list[WidthConverter]:
         )
         current = waypoint
     return result
+
+
+def fitted(port: Port, lanes: int, elements: int, filled: FilledRows | None) -> list[Block]:
+    """What brings a stream to another number of lanes, its rows filled up if need be."""
+    if filled is None:
+        return list(converters(port, lanes, elements))
+    gearbox = filled.gearbox(port)
+    return [gearbox, *converters(gearbox.sink, lanes, elements_of(gearbox))]
 
 
 def elements_of(block: Block) -> int:

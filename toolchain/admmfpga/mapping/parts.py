@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from admmfpga.blocks import Window
 from admmfpga.mapping import other_layers
 from admmfpga.mapping.folding import Folding
 from admmfpga.mapping.gather import Gather, KeptColumns, all_columns, balanced, kept_columns
 from admmfpga.mapping.part import Part, output_part, window_of
-from admmfpga.mapping.pixels import grouped
+from admmfpga.mapping.pixels import filled_rows, grouped, repeated, spread_window
 from admmfpga.mapping.units import matrix_unit, numbers_of, takes_bipolar
 from admmfpga.network import Budget, Conv, Dense, IntArray, IntType, Network, Node, Tensor
 from admmfpga.packing import LaneLayout
@@ -23,7 +25,12 @@ from admmfpga.packing.lanes import batched
 def parts(network: Network, node: Node, folding: Folding) -> list[Part]:
     """The blocks of one layer, in order; widths between them may differ (converters come between)."""
     if isinstance(node, Conv) and folding.pixels > 1:
-        network, node = grouped(network, node, folding.pixels)
+        filled = filled_rows(network, node, folding.pixels)
+        if folding.together:
+            window, *rest = _spread(network, node, folding)
+        else:
+            window, *rest = parts(*grouped(network, node, folding.pixels), replace(folding, pixels=1))
+        return [replace(window, filled=filled), *rest]
     source, output = network.input_of(node), network.output_of(node)
     match node:
         case Conv() if not node.depthwise:
@@ -42,6 +49,28 @@ def _conv(node: Conv, source: Tensor, output: Tensor, folding: Folding, budget: 
         return _matrix(node, node.matrix, source, positions, folding, budget)
     matrix = by_channel_groups(node.matrix, node.kernel, window.groups)
     return [Part("window", window, {}), *_matrix(node, matrix, source, positions, folding, budget)]
+
+
+def spread_columns(node: Conv, simd: int) -> Gather:
+    """The columns of a result's window in the beats of a spread window unit.
+
+    Args:
+        simd: for one result; beats are filled up to a multiple.
+    """
+    kept = kept_columns(node) or all_columns(node.kernel[0] * node.kernel[1], node.weights.shape[-1])
+    return kept.gather(node.weights.shape[-1], simd)
+
+
+def _spread(network: Network, node: Conv, folding: Folding) -> list[Part]:
+    """A PE for some results at a time behind a window unit that takes more pixels than that."""
+    source, output, count = network.input_of(node), network.output_of(node), folding.together
+    gather = spread_columns(node, folding.simd // count)
+    window = spread_window(network, node, folding.pixels, gather.lists[0])
+    # Each result's rows read its own window only.
+    matrix = np.kron(np.eye(count, dtype=np.int64), gather.compact(node.matrix))
+    node = replace(node, requantization=repeated(node.requantization, count))
+    positions = output.elements // output.channels // count
+    return [Part("window", window, {}), *_matrix(node, matrix, source, positions, folding, None)]
 
 
 def by_channel_groups(matrix: IntArray, kernel: tuple[int, int], groups: int) -> IntArray:

@@ -90,13 +90,12 @@ module gearbox #(
   assign arriving = pops ? (ALL * UNIT_BITS)'(real_data) : '0;
   assign whole = kept | placed(arriving, have);
 
+  // The beat behind what is held, by powers of two.
   function automatic logic [ALL*UNIT_BITS-1:0] placed(input logic [ALL*UNIT_BITS-1:0] beat, input count_t at);
-    logic [ALL*UNIT_BITS-1:0] found;
-    found = '0;
-    for (int place = 0; place <= HELD; place++) begin
-      if (at == count_t'(place)) found = beat << (place * UNIT_BITS);
+    placed = beat;
+    for (int place = 0; (1 << place) <= HELD; place++) begin
+      if (at[place]) placed = placed << ((1 << place) * UNIT_BITS);
     end
-    return found;
   endfunction
 
   wire [OUT_WIDTH-1:0] front = OUT_WIDTH'(whole);

@@ -189,7 +189,12 @@ def _pad(rng: np.random.Generator) -> Iterator[Made]:
 
 
 def _gearbox(rng: np.random.Generator) -> Iterator[Made]:
-    shapes = [(8, 12, 28, 4, False, True), (12, 8, 28, 2, True, False), (4, 6, 5, 3, True, True), (3, 3, 3, 2, False, False)]
+    shapes = [
+        (8, 12, 28, 4, False, True),
+        (12, 8, 28, 2, True, False),
+        (4, 6, 5, 3, True, True),
+        (3, 3, 3, 2, False, False),
+    ]
     for in_lanes, out_lanes, row, rows, in_filled, out_filled in shapes:
         dtype = IntType(int(rng.integers(1, 9)), _signed(rng))
         block = Gearbox(

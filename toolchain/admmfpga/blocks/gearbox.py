@@ -109,25 +109,30 @@ class Gearbox(Block):
 
     def core_terms(self) -> Terms:
         first, second = self.sides
-        wide = self.unit * self.bits
-        units = [side.lanes // self.unit for side in (first, second)]
-        shifts = len({second.lanes, second.rest})
+        wide, held = self.unit * self.bits, self.held
+        ins, outs, rest = (size // self.unit for size in (first.lanes, second.lanes, second.rest))
         counters = [counter_terms(size) for size in (first.beats, second.beats, self.beats + 1)]
         bits = sum(one["counter_bits"] for one in counters)
-        count = counter_terms(self.held + 1)["counter_bits"]
-        # Places in which a unit of the beat may land: a multiplexer of four is one LUT a bit, of sixteen five.
+        count = counter_terms(held + 1)["counter_bits"]
+        # Where a unit may come from: held, or any of the beat's; where a held one may be in a step before.
+        sources = [
+            (place < held) + sum(0 <= place - unit <= held for unit in range(ins)) for place in range(held + ins)
+        ]
+        before = [sum(place + size < held + ins for size in {0, outs, rest}) for place in range(held)]
         return Terms(
             lut={
                 "control": 1,
                 "counter_bits": bits,
                 "wrap_bits": sum(one["wrap_bits"] for one in counters),
                 "count_bits": count,
-                "placed_bits": wide * units[0] * self.held,
-                "front_bits": wide * units[1],
-                "held_bits": wide * self.held * (shifts + 1),
-                "filled_bits": self.bits * (second.lanes - second.rest) * (second.beats > 1),
+                # Multiplexers: three more inputs a LUT.
+                "placed_bits": wide * sum(options - 1 for options in sources) / 3,
+                "held_bits": wide * sum(options - 1 for options in before) / 3,
+                "held_gates": wide * held,
+                "filled_bits": self.bits * (second.lanes - second.rest),
+                "masked_bits": self.bits * (first.lanes - first.rest),
             },
-            ff={"counter_bits": bits, "count_bits": count, "held_bits": wide * self.held},
+            ff={"control": 1, "counter_bits": bits, "count_bits": count, "held_bits": wide * held},
         )
 
     def rtl_parameters(self) -> dict[str, int | str]:

@@ -9,7 +9,18 @@ from itertools import product
 
 import numpy as np
 
-from admmfpga.blocks import BinaryPE, Block, CsrPE, DensePE, Requantize, Resources, Threshold, Window
+from admmfpga.blocks import (
+    BinaryPE,
+    Block,
+    CsrPE,
+    DensePE,
+    Port,
+    Requantize,
+    Resources,
+    Threshold,
+    UnrolledPE,
+    Window,
+)
 from admmfpga.blocks.families import family
 from admmfpga.errors import UserError
 from admmfpga.mapping import other_layers
@@ -17,7 +28,7 @@ from admmfpga.mapping.folding import Candidate, Folding, divisors, pareto
 from admmfpga.mapping.gather import PADDING, Gather, KeptColumns, all_columns, kept_columns, parts_of
 from admmfpga.mapping.part import Part, converters, elements_of, may_threshold, window_of
 from admmfpga.mapping.parts import filled_columns, gathers_for, is_pointwise, parts
-from admmfpga.mapping.pixels import PIXELS, able, grouped
+from admmfpga.mapping.pixels import PIXELS, able, filled_rows, grouped, spread, spread_window
 from admmfpga.mapping.units import (
     KINDS,
     RELOADABLE_KINDS,
@@ -53,6 +64,9 @@ SLACK = 2
 
 ARRAYS = {DensePE.kind, BinaryPE.kind}
 """Kinds of PEs that are folded arrays."""
+
+FAR = 4
+"""How much faster than the interval a form of several pixels is, beyond which no more pixels are tried."""
 
 WIDENED = {"dense", "unrolled"}
 """Kinds of PEs that take several pixels at a time."""
@@ -194,6 +208,8 @@ def _candidate(network: Network, node: Node, folding: Folding) -> Candidate:
     """A folding with what it costs, converters between its blocks included."""
     blocks: list[Block] = []
     for part in parts(network, node, folding):
+        if part.filled and not blocks:
+            blocks.append(part.filled.likely(part.block.source))
         if blocks:
             blocks.extend(converters(blocks[-1].sink, part.block.source.lanes, elements_of(blocks[-1])))
         blocks.append(part.block)
@@ -210,10 +226,16 @@ def _other_candidates(network: Network, node: Node) -> list[Candidate]:
 
 
 class _Arrays:
-    """A layer on folded arrays of one kind: what does not change with the folding is computed once."""
+    """A layer on folded arrays of one kind: what does not change with the folding is computed once.
 
-    def __init__(self, network: Network, node: Conv | Dense, kind: str, thresholds: bool) -> None:
-        self._node, self._kept = node, kept_columns(node)
+    Args:
+        before: blocks that stand in front whatever the folding is.
+    """
+
+    def __init__(
+        self, network: Network, node: Conv | Dense, kind: str, thresholds: bool, before: Sequence[Block] = ()
+    ) -> None:
+        self._node, self._kept, self._before = node, kept_columns(node), before
         self._windows: dict[tuple[int, int], Window] = {}
         self._seen: dict[tuple[Block, ...], tuple[int, Resources]] = {}
         first = next(iter(foldings(network, node)))
@@ -225,7 +247,7 @@ class _Arrays:
         kept = self._kept or filled_columns(self._node, folding)
         blocks = tuple(_refold(self._base, folding, kept, self._windows))
         if blocks not in self._seen:
-            self._seen[blocks] = _total(blocks)
+            self._seen[blocks] = _total([*self._before, *blocks])
         return Candidate(folding, *self._seen[blocks])
 
 
@@ -264,7 +286,7 @@ class Refinement:
         self._arrays: dict[tuple[str, int, bool], _Arrays] = {}
         self._made: dict[tuple[str, Folding], list[Candidate]] = {}
         self._filled: dict[tuple[str, Folding], list[Candidate]] = {}
-        self._wider: dict[tuple[str, tuple[str, ...]], list[Candidate]] = {}
+        self._wider: dict[tuple[str, tuple[str, ...], int], list[Candidate]] = {}
 
     def __call__(self, layers: Mapping[str, Sequence[Candidate]], interval: int) -> dict[str, Sequence[Candidate]]:
         """The candidates, with more of them that take this frame interval or a little less.
@@ -274,7 +296,8 @@ class Refinement:
         """
         found = {}
         for name, options in layers.items():
-            wider = self._of_pixels(name, options) if interval < SLACK * min(c.cycles for c in options) else []
+            slow = interval < SLACK * min(c.cycles for c in options)
+            wider = self._of_pixels(name, options, interval) if slow else []
             wider = [*wider, *self._finer(name, options, interval)]
             made = [
                 mixture
@@ -309,14 +332,15 @@ class Refinement:
 
     def _widened(self, name: str, folding: Folding) -> list[Candidate]:
         """The folding of an array with as many rows requantized at a time as it gives."""
-        if folding.kind not in ARRAYS or folding.lanes_out is None:
+        if folding.kind not in ARRAYS or folding.lanes_out is None or folding.together:
             return []
         return [self._array(name, folding).candidate(replace(folding, lanes_out=None))]
 
     def _array(self, name: str, folding: Folding) -> _Arrays:
         key = name, folding.pixels, folding.thresholds
         if key not in self._arrays:
-            self._arrays[key] = _Arrays(*self._of(name, folding.pixels), folding.kind, folding.thresholds)
+            before = self._before(name, folding.pixels)
+            self._arrays[key] = _Arrays(*self._of(name, folding.pixels), folding.kind, folding.thresholds, before)
         return self._arrays[key]
 
     def _mixtures(self, name: str, folding: Folding) -> list[Candidate]:
@@ -341,24 +365,80 @@ class Refinement:
         assert isinstance(node, Conv | Dense), node
         return self._network, node
 
-    def _of_pixels(self, name: str, options: Sequence[Candidate]) -> list[Candidate]:
+    def _before(self, name: str, pixels: int) -> list[Block]:
+        """What fills rows up in front of a layer."""
+        node = self._nodes[name]
+        filled = filled_rows(self._network, node, pixels)
+        source = self._network.input_of(node).dtype
+        return [filled.likely(Port(filled.lanes, source.bits, source.signed))] if filled else []
+
+    def _of_pixels(self, name: str, options: Sequence[Candidate], interval: int) -> list[Candidate]:
+        """Forms that take several pixels at a time, up to the first one that is fast enough by far."""
         kinds = tuple(sorted({one.folding.kind for one in options} & WIDENED))
-        if (name, kinds) not in self._wider:
-            node, found = self._nodes[name], list[Candidate]()
-            for count in PIXELS if not self._network.budgets else ():
-                if not able(self._network, node, count):
-                    continue
-                if isinstance(node, Conv):
-                    wide, whole = grouped(self._network, node, count)
-                    fit = [kind for kind in kinds if kind != "unrolled" or is_tiny(whole.matrix)]
-                    by_kind = candidates_by_kind(wide, whole, fit) if fit else {}
-                    made = [one for of_kind in by_kind.values() for one in of_kind]
-                else:
-                    channels = count * self._network.input_of(node).channels
-                    made = [_candidate(self._network, node, Folding(channels=channels, pixels=count))]
-                found += [replace(one, folding=replace(one.folding, pixels=count)) for one in made]
-            self._wider[name, kinds] = pareto(found)
-        return self._wider[name, kinds]
+        node, found = self._nodes[name], list[Candidate]()
+        for count in PIXELS if not self._network.budgets else ():
+            shape = spread(self._network, node, count)
+            if shape is None:
+                continue
+            if (name, kinds, count) not in self._wider:
+                every = [*self._whole(node, count, kinds), *self._spread(node, count, kinds)]
+                self._wider[name, kinds, count] = pareto(every)
+            made = self._wider[name, kinds, count]
+            found += made
+            if made and FAR * min(one.cycles for one in made) <= interval:
+                break
+        return pareto(found)
+
+    def _whole(self, node: Node, count: int, kinds: Collection[str]) -> list[Candidate]:
+        """Forms whose PE works on the grouped form too."""
+        if not able(self._network, node, count):
+            return []
+        if not isinstance(node, Conv):
+            channels = count * self._network.input_of(node).channels
+            return [_candidate(self._network, node, Folding(channels=channels, pixels=count))]
+        wide, whole = grouped(self._network, node, count)
+        fit = [kind for kind in kinds if kind != UnrolledPE.kind or is_tiny(whole.matrix)]
+        by_kind = candidates_by_kind(wide, whole, fit) if fit else {}
+        cycles, resources = _total(self._before(node.name, count))
+        return [
+            Candidate(replace(one.folding, pixels=count), max(one.cycles, cycles), one.resources + resources)
+            for options in by_kind.values()
+            for one in options
+        ]
+
+    def _spread(self, node: Node, count: int, kinds: Collection[str]) -> list[Candidate]:
+        """Forms on logic for fewer results at a time than come out of the window unit together, or for all where the
+        grouped form does not go."""
+        if not isinstance(node, Conv) or UnrolledPE.kind not in kinds:
+            return []
+        shape, output = spread(self._network, node, count), self._network.output_of(node)
+        assert shape is not None, node
+        columns = max(1, int(np.count_nonzero(node.matrix.any(axis=0))))
+        found = []
+        for together in divisors(shape.together):
+            whole = together == shape.together and able(self._network, node, count)
+            if whole or together * columns > MAX_MULTIPLIERS or not is_tiny(node.matrix, together):
+                continue
+            vectors, rows = output.elements // output.channels // together, together * len(node.weights)
+            # As many rows requantized at a time as the PE gives, or as keep up with a vector's share of the frame.
+            steps = spread_window(self._network, node, count).cycles / vectors
+            enough = next(pe for pe in divisors(rows) if rows <= pe * max(1.0, steps))
+            for pe in {enough, rows}:
+                folding = Folding(
+                    pe,
+                    together * columns,
+                    count * self._network.input_of(node).channels,
+                    use_dsp=False,
+                    weight_block_ram=False,
+                    kind=UnrolledPE.kind,
+                    pixels=count,
+                    together=together,
+                )
+                found += [
+                    _candidate(self._network, node, replace(folding, thresholds=thresholds))
+                    for thresholds in _outputs(self._network, node)
+                ]
+        return found
 
 
 def mixed(folding: Folding, pack: int, *, deep: bool) -> Iterator[Folding]:
@@ -501,7 +581,8 @@ def unrolled_candidates(network: Network, node: Conv | Dense) -> list[Candidate]
 
 def _total(blocks: Sequence[Block]) -> tuple[int, Resources]:
     """Cycles of the slowest block, resources of all."""
-    return max(block.cycles for block in blocks), sum((_price(block, family().name) for block in blocks), Resources())
+    cycles = max((block.cycles for block in blocks), default=0)
+    return cycles, sum((_price(block, family().name) for block in blocks), Resources())
 
 
 @lru_cache(maxsize=1 << 14)

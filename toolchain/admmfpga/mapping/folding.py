@@ -31,8 +31,8 @@ class Folding:
         lut_weight_rows: the last rows of `pe`, whose weights are in LUTs while the others' are in block RAM.
         pixels: beside each other that a convolution or pool works on at a time, see `pixels`; `pe` and `channels` are
             those of the grouped form.
-        together: results beside each other that the PE computes at a time where only the window unit takes `pixels` pixels
-            (`pixels.spread_window`); 0: all of them, on the grouped form.
+        together: results beside each other that the PE computes at a time where only the window unit takes several
+            pixels (`pixels.spread_window`); 0: all of them, on the grouped form.
         lanes_out: rows that are requantized at a time, a divisor of `pe`; None: as many as the PE gives.
     """
 

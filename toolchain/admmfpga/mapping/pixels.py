@@ -4,9 +4,9 @@ In NHWC order an image (H, W, C) and its *grouped* form (H, W/n, n*C) are the sa
 convolution of the other whose filters stand there n times, shifted by a pixel each; taps beside a filter weigh nothing.
 So the blocks are the same, only wider, and a window unit that takes a pixel of the grouped form takes n of the image.
 
-Or the window unit alone is wider: each of its beats holds the windows of all results of a group side by side, and the PE
-behind it, as it is for one pixel or for a few, takes them in turn (`spread_window`). Window unit and PE then each work
-at the speed that the layer needs.
+Or the window unit alone is wider: each of its beats holds the windows of all results of a group side by side, and the
+PE behind it, as it is for one pixel or for a few, takes them in turn (`spread_window`). Window unit and PE then each
+work at the speed that the layer needs.
 
 Where n does not divide W, each row is filled up to whole groups with the code that pads the image. What is filled in
 reaches results only where padding would: as many windows fit as there are groups of results.
@@ -108,8 +108,7 @@ def spread_window(network: Network, node: Conv | MaxPool, pixels: int, columns: 
     together, one after the other.
 
     Args:
-        columns: of a window, as tap * channels + channel; None: for each tap all results' channels, one result after the
-            other.
+        columns: of a window, as tap * channels + channel; None: for each tap the channels of all results.
     """
     source, shape = network.input_of(node), spread(network, node, pixels)
     assert shape is not None, node

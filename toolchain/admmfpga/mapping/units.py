@@ -47,7 +47,7 @@ FEW_WEIGHTS = 1500
 MANY_ENTRIES = 3
 """Weights of a lane in a row block, on average, from which on so few row blocks have none that lanes leave none out."""
 
-MOST_DIGITS, MOST_PAIRS = 4000, 400_000
+MOST_DIGITS, MOST_PAIRS = 4000, 500_000
 """Matrices with more signed digits, or pairs of digits in a row, are not built of adders: those would be thousands, and
 looking for what they share takes seconds."""
 
@@ -204,10 +204,10 @@ def is_binary(matrix: IntArray) -> bool:
     return BinaryPE.bits_of(matrix) is not None
 
 
-def is_tiny(matrix: IntArray) -> bool:
-    """Whether a matrix in logic is worth considering."""
+def is_tiny(matrix: IntArray, copies: int = 1) -> bool:
+    """Whether a matrix in logic, or several copies of it, is worth considering."""
     digits = digit_count(matrix)
-    return bool(digits.sum() <= MOST_DIGITS and (digits**2).sum() <= MOST_PAIRS)
+    return bool(copies * digits.sum() <= MOST_DIGITS and copies * (digits**2).sum() <= MOST_PAIRS)
 
 
 def is_sparse(matrix: IntArray) -> bool:

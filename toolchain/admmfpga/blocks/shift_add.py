@@ -218,6 +218,45 @@ class _Sharing:
             del rows[row]
 
 
+def _shared(matrix: IntArray) -> tuple[list[dict[Term, int]], list[tuple[Pair, bool]]]:
+    """Rows as sums of signed terms, and the pairs that became values, numbered after the inputs.
+
+    Rows without a column in common share nothing: each such part is looked at alone, equal ones once.
+    """
+    rows: list[dict[Term, int]] = [{} for _ in matrix]
+    made: list[tuple[Pair, bool]] = []
+    known: dict[tuple[int, bytes], _Sharing] = {}
+    inputs = int(matrix.shape[1])
+    for members in _parts(matrix):
+        columns = np.flatnonzero(matrix[members].any(axis=0))
+        part = matrix[members][:, columns]
+        key = len(members), part.tobytes()
+        if key not in known:
+            known[key] = _Sharing(part)
+            known[key].share()
+        found, first = known[key], inputs + len(made)
+        numbers = [*columns.tolist(), *range(first, first + len(found.made))]
+        made += [((numbers[a], numbers[b], distance, sign), turned) for (a, b, distance, sign), turned in found.made]
+        for row, terms in zip(members, found.rows, strict=True):
+            rows[row] = {(numbers[value], shift): sign for (value, shift), sign in terms.items()}
+    return rows, made
+
+
+def _parts(matrix: IntArray) -> list[list[int]]:
+    """Rows with weights, those together that columns connect."""
+    left = [int(row) for row in np.flatnonzero(matrix.any(axis=1))]
+    found = []
+    while left:
+        members = np.zeros(len(matrix), dtype=np.bool_)
+        members[left[0]] = True
+        count = 0
+        while count != (count := int(members.sum())):
+            members |= matrix[:, matrix[members].any(axis=0)].any(axis=1)
+        found.append(np.flatnonzero(members).tolist())
+        left = [row for row in left if not members[row]]
+    return found
+
+
 # --- registers -------------------------------------------------------------------------------------------------------
 
 
@@ -238,8 +277,7 @@ def shift_add(matrix: IntArray, source: IntType) -> ShiftAdd:
         source: type of the inputs.
     """
     inputs = int(matrix.shape[1])
-    sharing = _Sharing(matrix)
-    sharing.share()
+    rows, made = _shared(matrix)
     nodes: list[_Node] = []
     depth = [0] * inputs
 
@@ -249,12 +287,12 @@ def shift_add(matrix: IntArray, source: IntType) -> ShiftAdd:
         return len(depth) - 1
 
     negated: dict[int, int] = {}
-    for (first, second, distance, sign), turned in sharing.made:
+    for (first, second, distance, sign), turned in made:
         operation = Operation.ADD if sign > 0 else Operation.SUBTRACT
         operands = (first, max(0, -distance)), (second, max(0, distance))
         add(operation, *(operands[::-1] if turned else operands))
     results: list[Term | None] = []
-    for terms in sharing.rows:
+    for terms in rows:
         # The two that are ready first, again and again: the shallowest tree.
         ready = [(depth[value], value, shift, sign) for (value, shift), sign in sorted(terms.items())]
         heapq.heapify(ready)

@@ -286,7 +286,7 @@ class Refinement:
         self._arrays: dict[tuple[str, int, bool], _Arrays] = {}
         self._made: dict[tuple[str, Folding], list[Candidate]] = {}
         self._filled: dict[tuple[str, Folding], list[Candidate]] = {}
-        self._wider: dict[tuple[str, tuple[str, ...], int], list[Candidate]] = {}
+        self._wider: dict[tuple[str, str, int], list[Candidate]] = {}
 
     def __call__(self, layers: Mapping[str, Sequence[Candidate]], interval: int) -> dict[str, Sequence[Candidate]]:
         """The candidates, with more of them that take this frame interval or a little less.
@@ -374,22 +374,25 @@ class Refinement:
 
     def _of_pixels(self, name: str, options: Sequence[Candidate], interval: int) -> list[Candidate]:
         """Forms that take several pixels at a time, up to the first one that is fast enough by far."""
-        kinds = tuple(sorted({one.folding.kind for one in options} & WIDENED))
         node, found = self._nodes[name], list[Candidate]()
+        kinds = sorted({one.folding.kind for one in options} & WIDENED) if isinstance(node, Conv) else [""]
         for count in PIXELS if not self._network.budgets else ():
-            shape = spread(self._network, node, count)
-            if shape is None:
+            if spread(self._network, node, count) is None:
                 continue
-            if (name, kinds, count) not in self._wider:
-                every = [*self._whole(node, count, kinds), *self._spread(node, count, kinds)]
-                self._wider[name, kinds, count] = pareto(every)
-            made = self._wider[name, kinds, count]
+            made = [one for kind in kinds for one in self._with_pixels(node, count, kind)]
             found += made
             if made and FAR * min(one.cycles for one in made) <= interval:
                 break
         return pareto(found)
 
-    def _whole(self, node: Node, count: int, kinds: Collection[str]) -> list[Candidate]:
+    def _with_pixels(self, node: Node, count: int, kind: str) -> list[Candidate]:
+        """Forms of a layer that take so many pixels at a time, on one kind of PE."""
+        key = node.name, kind, count
+        if key not in self._wider:
+            self._wider[key] = pareto([*self._whole(node, count, kind), *self._spread(node, count, kind)])
+        return self._wider[key]
+
+    def _whole(self, node: Node, count: int, kind: str) -> list[Candidate]:
         """Forms whose PE works on the grouped form too."""
         if not able(self._network, node, count):
             return []
@@ -397,19 +400,18 @@ class Refinement:
             channels = count * self._network.input_of(node).channels
             return [_candidate(self._network, node, Folding(channels=channels, pixels=count))]
         wide, whole = grouped(self._network, node, count)
-        fit = [kind for kind in kinds if kind != UnrolledPE.kind or is_tiny(whole.matrix)]
-        by_kind = candidates_by_kind(wide, whole, fit) if fit else {}
+        if kind == UnrolledPE.kind and not is_tiny(whole.matrix):
+            return []
         cycles, resources = _total(self._before(node.name, count))
         return [
             Candidate(replace(one.folding, pixels=count), max(one.cycles, cycles), one.resources + resources)
-            for options in by_kind.values()
-            for one in options
+            for one in candidates_by_kind(wide, whole, [kind])[kind]
         ]
 
-    def _spread(self, node: Node, count: int, kinds: Collection[str]) -> list[Candidate]:
+    def _spread(self, node: Node, count: int, kind: str) -> list[Candidate]:
         """Forms on logic for fewer results at a time than come out of the window unit together, or for all where the
         grouped form does not go."""
-        if not isinstance(node, Conv) or UnrolledPE.kind not in kinds:
+        if not isinstance(node, Conv) or kind != UnrolledPE.kind:
             return []
         shape, output = spread(self._network, node, count), self._network.output_of(node)
         assert shape is not None, node

@@ -25,6 +25,11 @@ CORNERS = [
     (2, 66, 2, 1, 1, IntType(5, True), 6, False, True),
     (2, 17, 4, 2, 17, IntType(16, True), 8, True, None),
     (8, 12, 3, 8, 4, IntType(16, False), 5, False, None),
+    # row groups, vectors, both filled up
+    (5, 6, 3, 2, 3, IntType(8, False), 8, True, False),
+    (6, 7, 3, 3, 3, IntType(5, True), 4, False, True),
+    (11, 23, 3, 4, 9, IntType(8, False), 8, True, None),
+    (7, 5, 2, 6, 4, IntType(3, False), 3, False, False),
 ]
 
 PACKED = [
@@ -41,6 +46,7 @@ PACKED = [
     (4, 5, 3, 4, 5, IntType(2, False), 5, 4),
     (6, 6, 3, 6, 2, IntType(17, False), 3, 2),
     (4, 20, 2, 4, 4, IntType(3, False), 4, 2),
+    (9, 11, 2, 4, 4, IntType(8, False), 8, 2),  # filled up
 ]
 
 MIXED = [
@@ -51,6 +57,7 @@ MIXED = [
     (14, 5, 2, 7, 1, IntType(4, False), 4, 4, 3, 3),
     (6, 6, 3, 3, 2, IntType(8, True), 6, 1, 1, 1),  # an accumulator in a DSP block beside one in LUTs
     (4, 70, 2, 2, 1, IntType(6, False), 8, 1, 0, 1),
+    (16, 13, 2, 7, 5, IntType(8, False), 8, 2, 3, 2),  # filled up
 ]
 
 EXHAUSTIVE = [

@@ -20,8 +20,9 @@ ILLEGAL = {
     "carry_adder_tree": [{"INPUTS": 0}],
     "packed_multiplier": [{"LANES": 1}, {"SPACING": 14}, {"IN_BITS": 18, "SPACING": 26}],
     "fifo": [{"DEPTH": 0}],
-    "width_converter": [{"IN_LANES": 4, "OUT_LANES": 6}, {"BITS": 0}],
     "gearbox": [{"IN_REST": 0}, {"OUT_REST": 4}, {"IN_BEATS": 2}, {"BITS": 0}],
+    "width_converter": [{"IN_LANES": 4, "OUT_LANES": 6}, {"BITS": 0}, {"UNIT_STEPS": 4}],
+    "spread": [{"EXTRA": 0}, {"EXTRA": 5}, {"EXTRA": 1}, {"STORED": 3}],
     "window": [{"KERNEL_H": 9, "HEIGHT": 8}, {"PAD_LEFT": 3}, {"PAD_TOP": -1}, {"STRIDE_W": 0}, {"GROUPS": 0}],
     "dense_pe": [
         {"SIMD": 0},

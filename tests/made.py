@@ -443,7 +443,7 @@ def random_finer_design(rng: np.random.Generator) -> Design:
         options = options or [*foldings(network, node)]
         folding = options[rng.integers(len(options))]
         if isinstance(node, Conv | Dense) and rng.integers(4):
-            folding = narrowed(folding, node.matrix.shape[1]) or folding
+            folding = narrowed(folding, node.matrix.shape[1], len(node.weights)) or folding
             mixtures = [] if folding.pack > 1 or not folding.use_dsp else [*mixed(folding, 1, deep=False)]
             folding = mixtures[rng.integers(len(mixtures))] if mixtures else folding
         chosen[node.name] = folding

@@ -106,6 +106,28 @@ def _width_converter(rng: np.random.Generator) -> Parameters:
     }
 
 
+def _unit_converter(rng: np.random.Generator) -> Parameters:
+    """Wide beats that are filled up at the end of a unit."""
+    parameters = _width_converter(rng)
+    narrow, wide = sorted((parameters["in_lanes"], parameters["out_lanes"]))
+    unit = wide * _pick(rng, 1, 2, 6, 20, 60) + narrow * int(rng.integers(1, wide // narrow))
+    return parameters | {"elements": 2 * unit, "unit": unit}
+
+
+def _spread(rng: np.random.Generator) -> Parameters:
+    lanes, stored = _pick(rng, 1, 2, 4, 9, 18, 25, 50), _pick(rng, 1, 1, 1, 2, 3)
+    beats = stored + _pick(rng, 2, 3, 5, 9, 15)
+    extra = -(-stored * lanes // (beats - stored))
+    shape = {
+        "lanes": lanes,
+        "extra": min(stored * lanes, extra + _pick(rng, 0, 0, 1)),
+        "stored": stored,
+        "beats": beats,
+    }
+    widths = {"bits": int(rng.integers(1, 9)), "signed": False}
+    return shape | widths | {"units": 2, "out_depth": _pick(rng, 2, 2, 3, 4, 8)}
+
+
 def _max_pool(rng: np.random.Generator) -> Parameters:
     return {
         "taps": _pick(rng, 2, 3, 4, 4, 6, 9, 9),
@@ -424,6 +446,15 @@ def _mixed_dense_pe(rng: np.random.Generator) -> Parameters:
     return parameters | shape | {"lut_rows": lut_rows, "lut_weight_rows": int(rng.integers(0, pe))}
 
 
+def _filled_dense_pe(rng: np.random.Generator) -> Parameters:
+    """Row groups, or vectors, that are filled up."""
+    parameters = _dense_pe(rng)
+    for matrix, array in (("rows", "pe"), ("columns", "simd")):
+        if parameters[array] > 1:
+            parameters[matrix] += int(rng.integers(1, parameters[array]))
+    return parameters | {"acc_bits": parameters["acc_bits"] + 1}
+
+
 def _packed_csr_pe(rng: np.random.Generator) -> Parameters:
     while True:
         parameters = _csr_pe(rng) | _packed(rng)
@@ -543,6 +574,7 @@ DRAWS: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, in
     "resize": (_resize, 6, 0, 2),
     "gearbox": (_gearbox, 14, 0, 6),
     "width_converter": (_width_converter, 16, 8, 8),
+    "spread": (_spread, 7, 0, 4),
     "axis_input": (_axis, 8, 4, 5),
     "axis_output": (_axis, 8, 4, 5),
     "dense_pe": (_dense_pe, 52, 24, 20),
@@ -558,6 +590,8 @@ MORE: tuple[tuple[str, Callable[[np.random.Generator], Parameters], tuple[int, i
     ("window", _gather_window, (22, 0, 8), 500),
     ("dense_pe", _packed_dense_pe, (12, 0, 6), 500),
     ("dense_pe", _mixed_dense_pe, (4, 0, 4), 800),
+    ("width_converter", _unit_converter, (4, 0, 4), 500),
+    ("dense_pe", _filled_dense_pe, (0, 0, 4), 900),
     ("csr_pe", _packed_csr_pe, (8, 0, 4), 500),
     ("lookup", _channel_lookup, (4, 0, 0), 500),
 )

@@ -1,9 +1,31 @@
 // Width converter: the same elements in beats of another number of lanes (whole ratios). One call, one frame.
+//
+// With UNIT_STEPS, so many narrow beats are a unit, which begins in a wide beat of its own. Of a unit's last wide beat in,
+// the rest is dropped; its last wide beat out holds the unit's last elements, some of which the one before had too.
 #ifndef ADMMFPGA_WIDTH_CONVERTER_HPP
 #define ADMMFPGA_WIDTH_CONVERTER_HPP
 
 #include <ap_int.h>
 #include <hls_stream.h>
+
+// Whether a unit ends in a step.
+template <int STEPS>
+struct UnitStep {
+  static bool ends(int& step) {
+#pragma HLS INLINE
+    const bool last = step == STEPS - 1;
+    step = last ? 0 : step + 1;
+    return last;
+  }
+};
+
+template <>
+struct UnitStep<0> {
+  static bool ends(int&) {
+#pragma HLS INLINE
+    return false;
+  }
+};
 
 // Narrow to wide: the first beat ends up in the low lanes.
 template <class P, bool WIDER>
@@ -15,11 +37,12 @@ struct WidthConverter {
 #pragma HLS INLINE
     const int RATIO = P::OUT_LANES / P::IN_LANES;
     ap_uint<OUT> word = 0;
-    int phase = 0;
+    int phase = 0, unit_step = 0;
     for (int step = 0; step < P::STEPS; ++step) {
 #pragma HLS PIPELINE II=1
       word = (word >> IN) | ((ap_uint<OUT>)in.read() << (OUT - IN));
-      if (phase == RATIO - 1) {
+      const bool ends = UnitStep<P::UNIT_STEPS>::ends(unit_step);
+      if (phase == RATIO - 1 || ends) {
         out.write(word);
         phase = 0;
       } else {
@@ -39,7 +62,7 @@ struct WidthConverter<P, false> {
 #pragma HLS INLINE
     const int RATIO = P::IN_LANES / P::OUT_LANES;
     ap_uint<IN> word = 0;
-    int phase = 0;
+    int phase = 0, unit_step = 0;
     for (int step = 0; step < P::STEPS; ++step) {
 #pragma HLS PIPELINE II=1
       if (phase == 0) {
@@ -47,12 +70,13 @@ struct WidthConverter<P, false> {
       }
       out.write((ap_uint<OUT>)word);
       word = RATIO > 1 ? (ap_uint<IN>)(word >> OUT) : word;
-      phase = phase == RATIO - 1 ? 0 : phase + 1;
+      const bool ends = UnitStep<P::UNIT_STEPS>::ends(unit_step);
+      phase = phase == RATIO - 1 || ends ? 0 : phase + 1;
     }
   }
 };
 
-// P: IN_LANES, OUT_LANES, BITS, STEPS.
+// P: IN_LANES, OUT_LANES, UNIT_STEPS, BITS, STEPS.
 template <class P>
 void width_converter(hls::stream<ap_uint<P::IN_LANES * P::BITS> >& in,
                      hls::stream<ap_uint<P::OUT_LANES * P::BITS> >& out) {

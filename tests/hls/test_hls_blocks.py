@@ -31,6 +31,7 @@ from admmfpga.blocks import (
     Port,
     Requantize,
     Resize,
+    Spread,
     StreamFork,
     Threshold,
     WidthConverter,
@@ -78,6 +79,18 @@ def _width_converter(rng: np.random.Generator) -> Iterator[Made]:
         for a, b in [(few, many), (many, few)]:
             block = WidthConverter(in_lanes=a, out_lanes=b, bits=bits, signed=_signed(rng), elements=3 * many)
             yield _case(block, rng)
+    for a, b, unit in [(1, 2, 3), (2, 1, 3), (7, 1, 20), (4, 12, 28), (12, 4, 28)]:
+        bits = int(rng.integers(1, 10))
+        block = WidthConverter(in_lanes=a, out_lanes=b, bits=bits, signed=_signed(rng), elements=2 * unit, unit=unit)
+        yield _case(block, rng)
+
+
+def _spread(rng: np.random.Generator) -> Iterator[Made]:
+    # (lanes, extra lanes, stored beats, beats)
+    for lanes, extra, stored, beats in [(1, 1, 1, 2), (5, 3, 2, 7), (3, 3, 2, 9), (2, 4, 2, 5), (50, 6, 1, 10)]:
+        bits = int(rng.integers(1, 9))
+        shape = {"lanes": lanes, "extra": extra, "stored": stored, "beats": beats, "bits": bits, "units": 3}
+        yield _case(Spread(**shape, signed=_signed(rng)), rng)
 
 
 def _max_pool(rng: np.random.Generator) -> Iterator[Made]:
@@ -273,17 +286,19 @@ def _dense_pe(rng: np.random.Generator) -> Iterator[Made]:
     ]
     # Some rows in LUTs, and some with their weights there.
     mixed = [(5, 3, 2, 2, 8, 8, False, 2, 1, 2), (7, 2, 1, 3, 4, 4, True, 4, 3, 1), (3, 9, 2, 1, 9, 8, False, 2, 1, 0)]
+    # Row groups and vectors filled up.
+    mixed += [(5, 3, 1.6, 2.4, 8, 8, False, 2, 1, 2), (4, 5, 2.5, 1.2, 4, 4, True, 4, 0, 0)]
     shapes = [(*shape, _signed(rng), 1, 0, 0) for shape in fixed] + [(*shape, 0, 0) for shape in packed] + mixed
     for pe, simd, rows, columns, in_bits, weight_bits, signed, pack, lut_rows, lut_weight_rows in shapes:
         top = (1 << (weight_bits - 1)) - 1
-        matrix = rng.integers(-top, top, (pe * rows, simd * columns), endpoint=True)
+        matrix = rng.integers(-top, top, (round(pe * rows), round(simd * columns)), endpoint=True)
         matrix[0] = top
         matrix[-1] = -top
         activation = IntType(in_bits, signed)
         bound = int(np.abs(matrix).sum(axis=1).max()) * max(activation.max, -activation.min)
         block = DensePE(
-            rows=pe * rows,
-            columns=simd * columns,
+            rows=len(matrix),
+            columns=matrix.shape[1],
             vectors=int(rng.integers(1, 5)),
             pe=pe,
             simd=simd,
@@ -435,6 +450,7 @@ MAKERS: dict[str, Callable[[np.random.Generator], Iterator[Made]]] = {
     "window": _window,
     "width_converter": _width_converter,
     "gearbox": _gearbox,
+    "spread": _spread,
     "dense_pe": _dense_pe,
     "csr_pe": _csr_pe,
     "requantize": _requantize,

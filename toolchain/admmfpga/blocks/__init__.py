@@ -18,6 +18,7 @@ from admmfpga.blocks.max_pool import MaxPool
 from admmfpga.blocks.pad import Pad
 from admmfpga.blocks.requantize import Requantize
 from admmfpga.blocks.resize import Resize
+from admmfpga.blocks.spread import Spread
 from admmfpga.blocks.stream_fork import StreamFork
 from admmfpga.blocks.threshold import Threshold
 from admmfpga.blocks.unrolled_pe import UnrolledPE
@@ -31,6 +32,7 @@ BLOCKS: dict[str, type[Block]] = {
         Window,
         WidthConverter,
         Gearbox,
+        Spread,
         DensePE,
         CsrPE,
         UnrolledPE,
@@ -77,6 +79,7 @@ __all__ = [
     "Resize",
     "Resources",
     "Schedule",
+    "Spread",
     "StreamFork",
     "Threshold",
     "UnrolledPE",

@@ -269,6 +269,18 @@ class Block(ABC):
         """Beats emitted per frame."""
         return len(self.schedule().emits)
 
+    @property
+    def unit_in(self) -> int:
+        """Elements of the input that begin in a beat of their own; the last beat holds the last ones of them, some of
+        which the beat before had too. 0: beats go on over all elements."""
+        return 0
+
+    @property
+    def unit_out(self) -> int:
+        """Elements of the output that end in a beat of their own, the last lanes of which are filled up with anything;
+        0: all lanes of all beats are elements."""
+        return 0
+
     def part_resources(self, memories: Mapping[str, Memory] = NO_MEMORIES) -> Resources:
         """Memories and multipliers.
 

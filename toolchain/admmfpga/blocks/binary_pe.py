@@ -46,6 +46,7 @@ class BinaryPE(DensePE):
     def __post_init__(self) -> None:
         super().__post_init__()
         assert self.weight_bits in (1, 2), self
+        assert self.weight_bits == 2 or not self.unit_in, self
         assert not self.in_bipolar or (self.in_bits == 1 and not self.in_signed), self
 
     @staticmethod

@@ -3,8 +3,12 @@
 A vector of SF*SIMD activations arrives in SF beats of `simd` lanes. Step (nf, sf) multiplies beat sf with the weights
 of rows nf*PE .. nf*PE+PE-1 and adds up; the last step of a row group emits PE accumulators. In row group 0 the beats
 come from the stream and are kept; the other groups read them back, so a vector is taken once and used NF times. Weights
-come from a ROM, one word of PE*SIMD lanes a step (lane pe*SIMD + simd, address nf*SF + sf). Some
-rows may multiply in LUTs while the others do in DSP blocks, and some have their weights in a ROM of LUTs.
+come from a ROM, one word of PE*SIMD lanes a step (lane pe*SIMD + simd, address nf*SF + sf).
+
+Where PE does not divide the rows, the last row group is filled up with copies of the last row, which whoever reads the
+stream drops. Where SIMD does not divide the columns, a vector's last beat has some elements of the one before once
+more, and zero weights for them. Some rows may multiply in LUTs while the others do in DSP blocks, and some have their
+weights in a ROM of LUTs.
 
 contents: "matrix" (rows, columns), columns in the order in which the stream brings the activations.
 """
@@ -35,6 +39,7 @@ from admmfpga.blocks.calibration import Terms
 from admmfpga.blocks.dsp_packing import from_borrow_form, is_narrow, to_borrow_form
 from admmfpga.blocks.families import family
 from admmfpga.blocks.matrix_unit import MatrixUnit
+from admmfpga.blocks.width_converter import last_beat_full
 from admmfpga.network import IntArray
 from admmfpga.packing import Memory
 
@@ -44,7 +49,7 @@ class DensePE(MatrixUnit):
     """A folded matrix-vector unit.
 
     Attributes:
-        pe, simd: rows and columns at a time; they divide the matrix' rows and columns.
+        pe, simd: rows and columns at a time; the last row group, and a vector's last beat, may have to be filled up.
         weight_block_ram: weights in block RAM, or in LUTs; None: by depth.
         lut_rows: the last rows of `pe`, which multiply in LUTs while the others do in DSP blocks.
         lut_weight_rows: the last rows of `pe`, whose weights are in LUTs while the others' are in block RAM.
@@ -60,8 +65,8 @@ class DensePE(MatrixUnit):
     lut_weight_rows: int = 0
 
     def __post_init__(self) -> None:
-        assert self.rows % self.pe == 0, self
-        assert self.columns % self.simd == 0, self
+        assert self.pe <= self.rows, self
+        assert self.simd <= self.columns, self
         assert self.first_rows % self.pack == 0, self
         assert 0 <= self.lut_rows < self.pe, self
         assert 0 <= self.lut_weight_rows < self.pe, self
@@ -73,11 +78,11 @@ class DensePE(MatrixUnit):
 
     @property
     def neuron_folds(self) -> int:
-        return self.rows // self.pe
+        return -(-self.rows // self.pe)
 
     @property
     def synapse_folds(self) -> int:
-        return self.columns // self.simd
+        return -(-self.columns // self.simd)
 
     @property
     def source(self) -> Port:
@@ -93,7 +98,7 @@ class DensePE(MatrixUnit):
 
     @property
     def vector_products(self) -> int:
-        return self.rows * self.columns
+        return self.vector_cycles * self.multipliers
 
     @property
     def format(self) -> str | None:
@@ -116,6 +121,28 @@ class DensePE(MatrixUnit):
     def beats_out(self) -> int:
         return self.vectors * self.neuron_folds
 
+    @property
+    def unit_out(self) -> int:
+        return self.rows if self.rows % self.pe else 0
+
+    @property
+    def unit_in(self) -> int:
+        return self.columns if self.columns % self.simd else 0
+
+    def _filled(self, matrix: IntArray) -> IntArray:
+        """The matrix in whole row groups and beats. Rows are filled up with the last one, whose sums are no wider than
+        those of the others."""
+        if self.unit_in:
+            matrix = matrix[:, last_beat_full(self.columns, self.simd)]
+            done = self.columns // self.simd * self.simd
+            matrix[:, done : done + self.simd - self.columns % self.simd] = 0
+        return np.pad(matrix, ((0, self.neuron_folds * self.pe - self.rows), (0, 0)), mode="edge")
+
+    def execute(self, beats: IntArray, contents: Contents) -> IntArray:
+        vectors = beats.reshape(-1, self.synapse_folds * self.simd)
+        found: IntArray = (vectors @ self._filled(contents["matrix"]).T).reshape(-1, self.pe)
+        return found
+
     def schedule(self) -> Schedule:
         per_vector = self.neuron_folds * self.synapse_folds
         starts = np.arange(self.vectors, dtype=np.int64)[:, None] * per_vector
@@ -124,12 +151,14 @@ class DensePE(MatrixUnit):
         return Schedule(self.cycles, pops, emits)
 
     def memories(self, name: str, layer: str, contents: Contents) -> dict[str, Memory]:
-        split = contents["matrix"].reshape(self.neuron_folds, self.pe, self.columns)
+        matrix = self._filled(contents["matrix"])
+        columns = matrix.shape[1]
+        split = matrix.reshape(self.neuron_folds, self.pe, columns)
         if self.pack > 1:
             first = split[:, : self.first_rows]
             assert is_narrow(first, self.weight_bits), self
             # Rows that share a DSP block stand next to each other.
-            rows = first.reshape(-1, self.pack, self.columns).transpose(0, 2, 1)
+            rows = first.reshape(-1, self.pack, columns).transpose(0, 2, 1)
             first = to_borrow_form(rows).transpose(0, 2, 1).reshape(first.shape)
             split = np.concatenate([first, split[:, self.first_rows :]], axis=1)
 

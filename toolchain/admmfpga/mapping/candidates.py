@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
+from math import ceil, gcd
 
 import numpy as np
 
@@ -26,8 +27,8 @@ from admmfpga.errors import UserError
 from admmfpga.mapping import other_layers
 from admmfpga.mapping.folding import Candidate, Folding, divisors, pareto
 from admmfpga.mapping.gather import PADDING, Gather, KeptColumns, all_columns, kept_columns, parts_of
-from admmfpga.mapping.part import Part, converters, elements_of, may_threshold, window_of
-from admmfpga.mapping.parts import filled_columns, gathers_for, is_pointwise, parts
+from admmfpga.mapping.part import Part, between, may_threshold, window_of
+from admmfpga.mapping.parts import filled_columns, gathers_for, is_pointwise, parts, spread_behind
 from admmfpga.mapping.pixels import PIXELS, able, filled_rows, grouped, spread, spread_window
 from admmfpga.mapping.units import (
     KINDS,
@@ -74,6 +75,9 @@ WIDENED = {"dense", "unrolled"}
 FINE = 1.1
 """Ratio between the sizes of SIMD that are tried besides those that need no padding."""
 
+FILLED = 1.125
+"""Multipliers times steps of foldings that are filled up, as a multiple of the products: beyond it there are others."""
+
 
 Made = MutableMapping[tuple[str, str, str], list[Candidate]]
 """Candidates of a compact network by layer name, kind of PE and FPGA family: they do not depend on the board."""
@@ -102,17 +106,84 @@ def foldings(network: Network, node: Node) -> Iterable[Folding]:
             yield from other_layers.foldings(network, node)
 
 
-def finer_foldings(network: Network, node: Node) -> Iterable[Folding]:
-    """More foldings of a convolution: SIMD does not divide what the window unit brings, and beats are filled up."""
-    if not isinstance(node, Conv) or kept_columns(node) or is_pointwise(node):
+@dataclass(frozen=True)
+class _Columns:
+    """A way to work on the columns of a layer.
+
+    Attributes:
+        steps: of a vector.
+        filled: whether some columns of the array have nothing to do in some steps.
+    """
+
+    steps: int
+    simd: int
+    channels: int = 1
+    spread: int = 0
+    filled: bool = False
+
+
+def finer_foldings(network: Network, node: Node, cycles: range | None = None) -> Iterator[Folding]:
+    """More foldings of a dense PE: row groups, beats or vectors are filled up, or a vector's first beats are spread
+    over the others.
+
+    Args:
+        cycles: a frame, of those that are wanted: and only such as spend little of the array on what fills up. None:
+            all there are.
+    """
+    if not isinstance(node, Conv | Dense) or (isinstance(node, Conv) and node.depthwise):
         return
-    source, taps = network.input_of(node), node.kernel[0] * node.kernel[1]
-    every, forms = all_columns(taps, source.channels), multiplier_forms(node.matrix, source.dtype)
+    output, rows = network.output_of(node), len(node.weights)
+    forms = multiplier_forms(node.matrix, network.input_of(node).dtype)
+    vectors, used = output.elements // output.channels, max(1, int(node.matrix.any(axis=0).sum()))
+    groups = {-(-rows // count): count for count in range(rows, 0, -1)}
+    for columns in _finer_columns(network, node):
+        for pe, count in groups.items():
+            multipliers, steps = pe * columns.simd, count * columns.steps
+            if multipliers > MAX_MULTIPLIERS or not (columns.filled or rows % pe):
+                continue
+            if cycles is None or (vectors * steps in cycles and multipliers * steps <= FILLED * rows * used):
+                yield from _finer_forms(rows, pe, columns, forms)
+
+
+def _finer_columns(network: Network, node: Conv | Dense) -> Iterator[_Columns]:
+    source, kept = network.input_of(node), kept_columns(node)
+    if kept:
+        for channels in divisors(source.channels):
+            for simd in kept.simd(channels):
+                brought = kept.beats(channels, simd)
+                assert brought is not None
+                yield _Columns(brought.columns // simd, simd, channels)
+        return
+    if isinstance(node, Dense) or is_pointwise(node):
+        columns = node.matrix.shape[1]
+        for simd in parts_of(columns, FINE):
+            yield _Columns(-(-columns // simd), simd, filled=columns % simd > 0)
+        return
+    taps = node.kernel[0] * node.kernel[1]
+    every = all_columns(taps, source.channels)
     for channels in divisors(source.channels):
-        if every.gathers(channels):
-            for simd in parts_of(taps * channels, FINE):
-                if taps * channels % simd:
-                    yield from _matrix_foldings(len(node.weights), simd, channels, forms)
+        lanes, beats = taps * channels, source.channels // channels
+        for simd in parts_of(lanes, FINE):
+            if lanes % simd == 0 or every.gathers(channels):
+                yield _Columns(beats * -(-lanes // simd), simd, channels, filled=lanes % simd > 0)
+        for stored in range(1, beats // 2 + 1):
+            wide = lanes - (-stored * lanes // (beats - stored))
+            for simd in parts_of(wide, FINE):
+                if -(-wide // simd) * simd - lanes <= stored * lanes:
+                    yield _Columns((beats - stored) * -(-wide // simd), simd, channels, stored, filled=True)
+
+
+def _finer_forms(rows: int, pe: int, columns: _Columns, forms: Sequence[tuple[bool, int]]) -> Iterator[Folding]:
+    for use_dsp, pack in forms:
+        if pe % pack == 0:
+            for weight_block_ram in (True, False):
+                folding = Folding(
+                    pe, columns.simd, columns.channels, use_dsp, weight_block_ram, pack=pack, spread=columns.spread
+                )
+                # What fills a row group up is dropped on the way to fewer rows at a time.
+                found = narrowed(folding, columns.simd * columns.steps, rows) if rows % pe else folding
+                if found is not None:
+                    yield found
 
 
 def _gathered_foldings(network: Network, node: Conv | Dense, kept: KeptColumns) -> Iterable[Folding]:
@@ -211,7 +282,7 @@ def _candidate(network: Network, node: Node, folding: Folding) -> Candidate:
         if part.filled and not blocks:
             blocks.append(part.filled.likely(part.block.source))
         if blocks:
-            blocks.extend(converters(blocks[-1].sink, part.block.source.lanes, elements_of(blocks[-1])))
+            blocks.extend(between(blocks[-1], part.block))
         blocks.append(part.block)
     return Candidate(folding, *_total(blocks))
 
@@ -259,7 +330,7 @@ def _dense_candidates(network: Network, node: Conv | Dense, kind: str = "dense")
     """
     found = []
     columns = int(np.count_nonzero(node.matrix.any(axis=0)))
-    options = [narrowed(each, columns) or each for each in foldings(network, node)]
+    options = [narrowed(each, columns, len(node.weights)) or each for each in foldings(network, node)]
     for thresholds in _outputs(network, node):
         arrays = _Arrays(network, node, kind, thresholds)
         found += [
@@ -273,8 +344,8 @@ def _dense_candidates(network: Network, node: Conv | Dense, kind: str = "dense")
 class Refinement:
     """Adds what is only wanted near the interval that was found, since there is much of it.
 
-    * Foldings of dense PEs whose SIMD needs beats that are filled up, and those that requantize all rows at a time
-      though fewer would do.
+    * Foldings of dense PEs whose PE or SIMD needs row groups or beats that are filled up, and those that requantize all
+      rows at a time though fewer would do.
     * Foldings of dense PEs that have something of each: some rows in DSP blocks and the others in LUTs, weights of some
       rows in block RAM and the others' in LUTs.
     * Layers that take several pixels at a time, where one at a time is not much faster than the interval.
@@ -309,30 +380,28 @@ class Refinement:
         return found
 
     def _finer(self, name: str, options: Sequence[Candidate], interval: int) -> list[Candidate]:
-        """Foldings with beats that are filled up, where a layer may have a dense PE."""
+        """Foldings with row groups and beats that are filled up, where a layer may have a dense PE."""
         node = self._nodes[name]
-        if not isinstance(node, Conv) or node.depthwise or all(one.folding.kind != DensePE.kind for one in options):
+        if not isinstance(node, Conv | Dense) or all(one.folding.kind != DensePE.kind for one in options):
             return []
-        output = self._network.output_of(node)
-        vectors, columns = output.elements // output.channels, int(np.count_nonzero(node.matrix.any(axis=0)))
-        found = []
-        for folding in finer_foldings(self._network, node):
-            kept = filled_columns(node, folding)
-            beats = kept.beats(folding.channels, folding.simd) if kept else None
-            assert beats is not None, folding
-            cycles = vectors * (len(node.weights) // folding.pe) * (beats.columns // folding.simd)
-            if NEAR * interval <= cycles <= interval:
-                key = name, folding
-                if key not in self._filled:
-                    forms = [one for one in (folding, narrowed(folding, columns)) if one is not None]
-                    both = [replace(one, thresholds=use) for one in forms for use in _outputs(self._network, node)]
-                    self._filled[key] = pareto([self._array(name, one).candidate(one) for one in both])
-                found += self._filled[key]
-        return found
+        columns, found = int(np.count_nonzero(node.matrix.any(axis=0))), []
+        for folding in finer_foldings(self._network, node, range(ceil(NEAR * interval), interval + 1)):
+            key = name, folding
+            if key not in self._filled:
+                forms = [folding]
+                if folding.lanes_out is None and (fewer := narrowed(folding, columns, len(node.weights))):
+                    forms.append(fewer)
+                both = [replace(one, thresholds=use) for one in forms for use in _outputs(self._network, node)]
+                self._filled[key] = pareto([self._array(name, one).candidate(one) for one in both])
+            found += self._filled[key]
+        return pareto(found)
 
     def _widened(self, name: str, folding: Folding) -> list[Candidate]:
         """The folding of an array with as many rows requantized at a time as it gives."""
+        node = self._nodes[name]
         if folding.kind not in ARRAYS or folding.lanes_out is None or folding.together:
+            return []
+        if isinstance(node, Conv | Dense) and folding.pixels == 1 and len(node.weights) % folding.pe:
             return []
         return [self._array(name, folding).candidate(replace(folding, lanes_out=None))]
 
@@ -465,17 +534,20 @@ def _outputs(network: Network, node: Node) -> tuple[bool, ...]:
     return (False, True) if rule is not None and may_threshold(rule) and not network.budgets else (False,)
 
 
-def narrowed(folding: Folding, columns: int) -> Folding | None:
-    """The folding with as few rows requantized at a time as keep up with its dense PE array; None if that needs all.
+def narrowed(folding: Folding, columns: int, rows: int) -> Folding | None:
+    """The folding with as few rows requantized at a time as keep up with its dense PE array; None if that needs all, or
+    if row groups are filled up and no number does.
 
     Args:
         columns: that have weights; 0 for a layer without weights.
+        rows: of the layer.
     """
     if not columns:
         return None
     # A row group's accumulators come every so many cycles, padding left out: it only gives more time.
     steps = columns // folding.simd
-    lanes = next(lanes for lanes in divisors(folding.pe) if lanes * max(1, steps) >= folding.pe)
+    able = (lanes for lanes in divisors(gcd(folding.pe, rows)) if lanes * max(1, steps) >= folding.pe)
+    lanes = next(able, folding.pe)
     return None if lanes == folding.pe else replace(folding, lanes_out=lanes)
 
 
@@ -544,7 +616,7 @@ def layout_candidates(network: Network, node: Conv | Dense, layout: LaneLayout) 
                 if isinstance(block, CsrPE):
                     block = replace(block, use_dsp=use_dsp, pack=pack, weight_block_ram=block_ram)
                 if blocks:
-                    blocks.extend(converters(blocks[-1].sink, block.source.lanes, elements_of(blocks[-1])))
+                    blocks.extend(between(blocks[-1], block))
                 blocks.append(block)
             chosen = replace(folding, use_dsp=use_dsp, pack=pack, weight_block_ram=block_ram)
             found.append(Candidate(chosen, *_total(blocks)))
@@ -603,6 +675,7 @@ def _refold(
     """
     blocks: list[Block] = []
     gather = kept.gather(folding.channels, folding.simd) if kept else None
+    columns = len(gather.columns) if gather else 0
     for part in base:
         block = part.block
         if isinstance(block, Window):
@@ -617,7 +690,7 @@ def _refold(
                 block,
                 pe=folding.pe,
                 simd=folding.simd,
-                columns=len(gather.columns) if gather else block.columns,
+                columns=columns or block.columns,
                 weight_bits=_weight_bits(block, gather),
                 use_dsp=folding.use_dsp,
                 pack=folding.pack,
@@ -629,9 +702,12 @@ def _refold(
             lanes = folding.lanes_out or folding.pe
             block = replace(block, lanes=lanes, groups=block.lanes * block.groups // lanes)
         if blocks:
-            elements = elements_of(blocks[-1])
-            blocks.extend(converters(blocks[-1].sink, block.source.lanes, elements))
+            blocks.extend(between(blocks[-1], block))
         blocks.append(block)
+        if isinstance(block, Window) and folding.spread:
+            spread = spread_behind(block, folding)
+            columns = spread.sink.lanes * (spread.beats - spread.stored)
+            blocks.append(spread)
     return blocks
 
 

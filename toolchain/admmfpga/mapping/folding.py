@@ -18,7 +18,8 @@ class Folding:
     """Parallelism of one layer.
 
     Attributes:
-        pe: rows (output channels) at a time.
+        pe: rows (output channels) at a time; where they do not divide the rows, the last row group is filled up, and
+            `lanes_out` divides both.
         simd: columns at a time.
         channels: input channels a beat in the window unit.
         use_dsp: multipliers in DSP blocks, else in LUTs.
@@ -34,6 +35,7 @@ class Folding:
         together: results beside each other that the PE computes at a time where only the window unit takes several
             pixels (`pixels.spread_window`); 0: all of them, on the grouped form.
         lanes_out: rows that are requantized at a time, a divisor of `pe`; None: as many as the PE gives.
+        spread: beats of each of the window unit's vectors that are spread over the others, see `blocks.Spread`.
     """
 
     pe: int = 1
@@ -50,6 +52,7 @@ class Folding:
     pixels: int = 1
     together: int = 0
     lanes_out: int | None = None
+    spread: int = 0
 
     @property
     def vectors(self) -> int:

@@ -64,10 +64,18 @@ class _Wiring:
         return found
 
     def widen(
-        self, name: str, layer: str, stream: Stream, lanes: int, elements: int, filled: FilledRows | None = None
+        self,
+        name: str,
+        layer: str,
+        stream: Stream,
+        lanes: int,
+        elements: int,
+        filled: FilledRows | None = None,
+        ends: int = 0,
+        begins: int = 0,
     ) -> Stream:
-        """The stream with other lanes, by way of converters if that takes some."""
-        added = fitted(stream.port, lanes, elements, filled)
+        """The stream with other lanes, by way of what is `fitted` if that takes some."""
+        added = fitted(stream.port, lanes, elements, filled, ends, begins)
         for index, block in enumerate(added):
             (stream,) = self.append(name if len(added) == 1 else f"{name}{index}", layer, block, [stream])
         return stream
@@ -127,17 +135,18 @@ def lower(
     for node in nodes:
         sources = [wiring.take(stream_tensor(network, name)) for name in node.inputs]
         sizes = [network.tensors[name].elements for name in node.inputs]
-        stream, elements = sources[0], sizes[0]
+        stream, elements, ends = sources[0], sizes[0], 0
         for part in parts(network, node, chosen[node.name]):
             found = []
             for index, (where, port) in enumerate(zip(part.inputs, part.block.sources, strict=True)):
-                one, size = (stream, elements) if where == BEFORE else (sources[where], sizes[where])
+                one, size, unit = (stream, elements, ends) if where == BEFORE else (sources[where], sizes[where], 0)
+                begins = 0 if index else part.block.unit_in
                 name = f"{node.name}_to_{part.suffix}{'_second' if index else ''}"
-                found.append(wiring.widen(name, node.name, one, port.lanes, size, part.filled))
+                found.append(wiring.widen(name, node.name, one, port.lanes, size, part.filled, unit, begins))
             (stream,) = wiring.append(
                 f"{node.name}_{part.suffix}", node.name, part.block, found, contents=part.contents
             )
-            elements = elements_of(part.block)
+            elements, ends = elements_of(part.block), part.block.unit_out
         wiring.provide(node.output, node.name, stream, readers[node.output], elements)
     exit_ = AxisOutput(
         lanes=axis_out.lanes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import lcm
+from math import gcd, lcm
 
 import numpy as np
 
@@ -197,31 +197,55 @@ def _copies(lanes: int, channels: int) -> int:
     return lcm(lanes, channels) // channels
 
 
-def converters(port: Port, lanes: int, elements: int) -> list[WidthConverter]:
-    """Width converters from a stream to another number of lanes: none, one, or two by way of the common multiple."""
-    if port.lanes == lanes:
-        return []
-    common = lcm(port.lanes, lanes)
-    waypoints = [w for w in (common, lanes) if w not in (port.lanes,)]
-    if common == lanes:
-        waypoints = [lanes]
+def converters(port: Port, lanes: int, elements: int, ends: int = 0, begins: int = 0) -> list[WidthConverter]:
+    """Width converters from a stream to another number of lanes: none, one, or two by way of the common multiple, or of
+    the common divisor where beats are filled up.
+
+    Args:
+        elements: a frame.
+        ends: elements after which the stream's last beat is filled up, see `Block.unit_out`; 0: none is.
+        begins: elements that are to begin in a beat of their own, see `Block.unit_in`; 0: beats go on.
+    """
+    if ends or begins:
+        middle = gcd(port.lanes, lanes, ends, begins)
+        waypoints = [(middle, ends), (lanes, begins)]
+    else:
+        waypoints = [(lcm(port.lanes, lanes), 0), (lanes, 0)]
     result, current = [], port.lanes
-    for waypoint in waypoints:
-        result.append(
-            WidthConverter(in_lanes=current, out_lanes=waypoint, bits=port.bits, signed=port.signed, elements=elements)
-        )
-        current = waypoint
+    for waypoint, unit in waypoints:
+        if waypoint != current:
+            result.append(
+                WidthConverter(
+                    in_lanes=current,
+                    out_lanes=waypoint,
+                    bits=port.bits,
+                    signed=port.signed,
+                    elements=elements,
+                    unit=unit,
+                )
+            )
+            current = waypoint
     return result
 
 
-def fitted(port: Port, lanes: int, elements: int, filled: FilledRows | None) -> list[Block]:
-    """What brings a stream to another number of lanes, its rows filled up if need be."""
+def fitted(
+    port: Port, lanes: int, elements: int, filled: FilledRows | None, ends: int = 0, begins: int = 0
+) -> list[Block]:
+    """What brings a stream to another number of lanes, its rows filled up if need be; arguments as of `converters`."""
     if filled is None:
-        return list(converters(port, lanes, elements))
+        return list(converters(port, lanes, elements, ends, begins))
+    assert not ends, "rows that are filled up come from another layer"
     gearbox = filled.gearbox(port)
-    return [gearbox, *converters(gearbox.sink, lanes, elements_of(gearbox))]
+    return [gearbox, *converters(gearbox.sink, lanes, elements_of(gearbox), begins=begins)]
+
+
+def between(before: Block, after: Block) -> list[WidthConverter]:
+    """Converters from one block of a layer to the next."""
+    return converters(before.sink, after.source.lanes, elements_of(before), before.unit_out, after.unit_in)
 
 
 def elements_of(block: Block) -> int:
-    """Codes that a block gives per frame, padding of beats included."""
-    return block.beats_out * block.sink.lanes
+    """Codes that a block gives per frame, padding of beats included unless it is to be dropped."""
+    if not block.unit_out:
+        return block.beats_out * block.sink.lanes
+    return block.beats_out // -(-block.unit_out // block.sink.lanes) * block.unit_out

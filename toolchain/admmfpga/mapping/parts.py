@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from admmfpga.blocks import Window
+from admmfpga.blocks import Spread, Window
 from admmfpga.mapping import other_layers
 from admmfpga.mapping.folding import Folding
-from admmfpga.mapping.gather import Gather, KeptColumns, all_columns, balanced, kept_columns
+from admmfpga.mapping.gather import PADDING, Gather, KeptColumns, all_columns, balanced, kept_columns
 from admmfpga.mapping.part import Part, output_part, window_of
 from admmfpga.mapping.pixels import filled_rows, grouped, repeated, spread_window
 from admmfpga.mapping.units import matrix_unit, numbers_of, takes_bipolar
@@ -48,7 +48,34 @@ def _conv(node: Conv, source: Tensor, output: Tensor, folding: Folding, budget: 
     if is_pointwise(node):
         return _matrix(node, node.matrix, source, positions, folding, budget)
     matrix = by_channel_groups(node.matrix, node.kernel, window.groups)
-    return [Part("window", window, {}), *_matrix(node, matrix, source, positions, folding, budget)]
+    brought = [Part("window", window, {})]
+    if folding.spread:
+        spread = spread_behind(window, folding)
+        brought.append(Part("spread", spread, {}))
+        matrix = in_order(matrix, spread.order())
+    return [*brought, *_matrix(node, matrix, source, positions, folding, budget)]
+
+
+def spread_behind(window: Window, folding: Folding) -> Spread:
+    """What spreads some of a window unit's beats over the others, in beats that SIMD divides."""
+    lanes, beats, stored = window.sink.lanes, window.groups, folding.spread
+    wide = lanes - (-stored * lanes // (beats - stored))
+    rows, columns = window.positions
+    return Spread(
+        lanes=lanes,
+        extra=-(-wide // folding.simd) * folding.simd - lanes,
+        stored=stored,
+        beats=beats,
+        units=rows * columns,
+        bits=window.bits,
+        signed=window.signed,
+    )
+
+
+def in_order(matrix: IntArray, order: IntArray) -> IntArray:
+    """Columns in another order, with zeros where it has `PADDING`."""
+    found: IntArray = np.where(order == PADDING, 0, matrix[:, order])
+    return found
 
 
 def spread_columns(node: Conv, simd: int) -> Gather:
@@ -141,7 +168,12 @@ def stream_order(node: Conv | Dense, source: Tensor, folding: Folding) -> Callab
     if kept := gathered_columns(node, folding):
         return gather_of(node, kept, folding).compact
     if isinstance(node, Conv) and not is_pointwise(node):
-        return lambda matrix: by_channel_groups(matrix, node.kernel, source.channels // folding.channels)
+        groups = source.channels // folding.channels
+        if folding.spread:
+            window = window_of(source, node.kernel, node.strides, node.pads, node.pad_value, folding.channels)
+            order = spread_behind(window, folding).order()
+            return lambda matrix: in_order(by_channel_groups(matrix, node.kernel, groups), order)
+        return lambda matrix: by_channel_groups(matrix, node.kernel, groups)
     return lambda matrix: matrix
 
 
@@ -149,7 +181,7 @@ def filled_columns(node: Node, folding: Folding) -> KeptColumns | None:
     """All columns as if they were kept ones, where SIMD does not divide what the window unit brings and beats have to
     be filled up; None where it does.
     """
-    if not isinstance(node, Conv) or is_pointwise(node) or folding.kind != "dense":
+    if not isinstance(node, Conv) or is_pointwise(node) or folding.kind != "dense" or folding.spread:
         return None
     taps = node.kernel[0] * node.kernel[1]
     return all_columns(taps, node.weights.shape[-1]) if taps * folding.channels % folding.simd else None

@@ -7,6 +7,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from admmfpga import Accelerator, AcceleratorError
+from admmfpga.errors import UserError
+from admmfpga.frontend import load
+from admmfpga.network import reference
+from admmfpga.tools.runner import run_command
+
 
 @pytest.fixture(scope="module")
 def build(files, admmfpga, tmp_path_factory):
@@ -107,3 +113,41 @@ def test_what_the_engine_cannot_do_is_said(files, admmfpga):
     result = admmfpga("check", *arguments, "--board", "pynq", "--pe", "csr")
     assert result.exit_code == 2
     assert "one PE array" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["csim", "sim"])
+def test_the_build_runs_as_an_accelerator(device, build, files):
+    images = np.load(files / "test.npz")["images"][:2]
+    imported = load(build / "model.onnx")
+    expected = reference.run(imported.network, imported.quantize(images))
+    with Accelerator(build, device=device) as accelerator:
+        assert accelerator.self_test() >= 1
+        assert np.array_equal(accelerator.run_codes(imported.quantize(images)), expected)
+        assert accelerator.run(images).sum(axis=1) == pytest.approx(1.0)  # Softmax is the host's
+        counted = accelerator.counters()
+    assert counted["FRAMES"] >= 5
+    if device == "sim":
+        assert counted["CYCLES"] == json.loads((build / "report.json").read_text())["cycles"]
+    with pytest.raises(AcceleratorError, match="closed"):
+        accelerator.run(images)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("device", "module"), [("csim", "hls"), ("sim", "simulation")])
+def test_a_device_that_does_not_answer_is_closed(device, module, build, monkeypatch):
+    accelerator = Accelerator(build, device=device, timeout_s=0.01)
+
+    def sleeps(step, command, **options):
+        return run_command(step, ["sleep", "600"], **options)
+
+    monkeypatch.setattr(f"admmfpga.engine.{module}.run_command", sleeps)
+    with pytest.raises(AcceleratorError, match=r"timed out after 0\.01 s \(FRAMES 0"):
+        accelerator.self_test()
+    with pytest.raises(AcceleratorError, match="open it again"):
+        accelerator.self_test()
+
+
+def test_there_is_no_dpi_device_of_an_engine(build):
+    with pytest.raises(UserError, match="hls_sim"):
+        Accelerator(build, device="hls_sim")

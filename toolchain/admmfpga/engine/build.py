@@ -16,6 +16,7 @@ from admmfpga.atomic import atomic_directory
 from admmfpga.boards import Board, load_board
 from admmfpga.codegen.build import Compiled, map_import, with_reload, write_build
 from admmfpga.codegen.render import write_files
+from admmfpga.engine import driver
 from admmfpga.engine.figures import layer_figures, totals
 from admmfpga.engine.hls import hls_files
 from admmfpga.engine.layers import lower
@@ -259,6 +260,8 @@ def render_engine(compiled: EngineCompiled) -> dict[str, str | bytes]:
         "program/stream.bin": program.stream().tobytes(),
         "program/transfers.bin": program.transfer_list().tobytes(),
     }
+    seconds = compiled.timing.cycles / (compiled.clock_mhz * 1e6)
+    files |= driver.render(compiled.imported.network, program, compiled.imported.sha256, seconds=seconds)
     files |= {f"rtl/{name}": text for name, text in rtl_files().items()}
     return files | {f"hls/{name}": text for name, text in hls_files(program.shape).items()}
 

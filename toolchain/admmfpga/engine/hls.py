@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from admmfpga.engine.program import Bytes
 from admmfpga.engine.schedule import Program
 from admmfpga.engine.shape import EngineShape
 from admmfpga.network import IntArray
@@ -75,10 +76,23 @@ class EngineCsim:
         Raises:
             ToolError: the program failed.
         """
+        packed = np.stack([program.frame_bytes(frame) for frame in frames])
+        return np.stack([program.result(one) for one in self.run_bytes(program, packed, progress=progress)])
+
+    def run_bytes(self, program: Program, packed: Bytes, *, progress: Callable[[int], None] | None = None) -> Bytes:
+        """(N, output_bytes) from the output's address on.
+
+        Args:
+            packed: (N, bytes) frames as they lie in DRAM.
+            progress: is called with the number of frames done.
+
+        Raises:
+            ToolError: the program failed.
+        """
         files = {name: self.work / f"csim_{name}.bin" for name in ("stream", "list", "input", "output")}
         files["stream"].write_bytes(program.stream().tobytes())
         files["list"].write_bytes(program.transfer_list().tobytes())
-        files["input"].write_bytes(np.concatenate([program.frame_bytes(frame) for frame in frames]).tobytes())
+        files["input"].write_bytes(packed.tobytes())
 
         def on_line(line: str) -> None:
             if progress is not None and line.startswith("frame "):
@@ -90,7 +104,7 @@ class EngineCsim:
             [
                 *(str(self.binary.resolve()), paths["stream"], paths["list"]),
                 *map(str, (len(program.commands), len(program.transfers), program.dram_bytes, program.input_address)),
-                *(str(len(frames)), paths["input"], str(program.output_address), str(program.output_bytes)),
+                *(str(len(packed)), paths["input"], str(program.output_address), str(program.output_bytes)),
                 paths["output"],
             ],
             log=self.work / "engine_csim.log",
@@ -98,5 +112,4 @@ class EngineCsim:
             timeout=self.timeout,
             on_line=on_line,
         )
-        output = np.frombuffer(files["output"].read_bytes(), dtype=np.uint8).reshape(len(frames), -1)
-        return np.stack([program.result(one) for one in output])
+        return np.frombuffer(files["output"].read_bytes(), dtype=np.uint8).reshape(len(packed), -1)

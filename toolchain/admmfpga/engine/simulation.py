@@ -11,6 +11,7 @@ import numpy as np
 
 from admmfpga.codegen.environment import make_environment
 from admmfpga.engine import registers
+from admmfpga.engine.program import Bytes
 from admmfpga.engine.schedule import Program
 from admmfpga.engine.shape import EngineShape
 from admmfpga.network import IntArray
@@ -104,6 +105,23 @@ class EngineRtl:
 
         Args:
             frame: codes of the network's input.
+            latency, stalls, seed: as `run_bytes`.
+
+        Raises:
+            ToolError: as `run_bytes`.
+        """
+        output, cycles, busy = self.run_bytes(
+            program, program.frame_bytes(frame), latency=latency, stalls=stalls, seed=seed
+        )
+        return Ran(program.result(output), cycles, busy)
+
+    def run_bytes(
+        self, program: Program, packed: Bytes, *, latency: int = 20, stalls: int = 0, seed: int = 1
+    ) -> tuple[Bytes, int, int]:
+        """One frame as it lies in DRAM; bytes from the output's address on, cycles, busy cycles.
+
+        Args:
+            packed: for the input's address.
             latency: cycles from an address to its data.
             stalls: per cent of the cycles in which a channel of DRAM does not move.
             seed: of the stalls.
@@ -117,7 +135,6 @@ class EngineRtl:
         stream.write_bytes(program.stream().tobytes())
         transfers.write_bytes(program.transfer_list().tobytes())
         dram = np.full(program.dram_bytes, 0x5A, dtype=np.uint8)
-        packed = program.frame_bytes(frame)
         dram[program.input_address : program.input_address + len(packed)] = packed
         data.write_bytes(dram.tobytes())
         run_command(
@@ -134,6 +151,6 @@ class EngineRtl:
             timeout=self.timeout,
         )
         after = np.frombuffer(data.read_bytes(), dtype=np.uint8)
-        result = program.result(after[program.output_address : program.output_address + program.output_bytes])
+        output = after[program.output_address : program.output_address + program.output_bytes]
         cycles, busy = np.frombuffer(times.read_bytes(), dtype="<u8")
-        return Ran(result, int(cycles), int(busy))
+        return output, int(cycles), int(busy)

@@ -30,11 +30,13 @@ import numpy.typing as npt
 
 from admmfpga.blocks import registers
 from admmfpga.codegen.driver import BITSTREAM, COUNTERS, port_of
+from admmfpga.engine.check import is_engine_build, open_engine_build
 from admmfpga.errors import UserError
 from admmfpga.host import AcceleratorError, Description, Host, HostStep
 from admmfpga.mapping import AxisFormat
 from admmfpga.mapping.structure import structure_sha256
 from admmfpga.runtime.build import Build, open_build
+from admmfpga.runtime.engine_accelerator import EngineCsimDevice, EngineRtlDevice
 from admmfpga.tools.csim import CSimulation
 from admmfpga.tools.verilated import Verilated, link_memories
 
@@ -83,6 +85,12 @@ class Accelerator:
         if device not in DEVICES:
             raise UserError(f"there is no device {device!r}", f"devices are {', '.join(DEVICES)}")
         make = DEVICES[device]
+        if is_engine_build(Path(build)):
+            if device not in ENGINE_DEVICES:
+                raise UserError(
+                    f"a build of the shared engine has no device {device!r}", f"devices are {', '.join(ENGINE_DEVICES)}"
+                )
+            make = ENGINE_DEVICES[device]
         return make(Path(build), device, **({} if timeout_s is None else {"timeout_s": timeout_s}), **options)
 
 
@@ -249,7 +257,20 @@ class _CSimulated(_Process):
 
 def _pynq(folder: Path, device: str, *, timeout_s: float = 2.0, bitstream: Any = None) -> Any:
     """The board, through the driver that was generated with the build."""
-    build = open_build(folder)
+    open_build(folder)
+    file = folder / "vivado" / "products" / f"{BITSTREAM}.bit" if bitstream is None else bitstream
+    return _driver(folder).Accelerator(file, timeout_s=timeout_s)
+
+
+def _engine_pynq(folder: Path, device: str, *, bitstream: Any, timeout_s: float | None = None) -> Any:
+    """The same for the shared engine, whose bitstream is not of one build."""
+    open_engine_build(folder)
+    options = {} if timeout_s is None else {"timeout_s": timeout_s}
+    return _driver(folder).Accelerator(bitstream, **options)
+
+
+def _driver(folder: Path) -> Any:
+    """The build's own driver, as a module."""
     path = folder / "driver" / "accelerator_pynq.py"
     spec = importlib.util.spec_from_file_location("accelerator_pynq", path)
     assert spec is not None
@@ -261,11 +282,13 @@ def _pynq(folder: Path, device: str, *, timeout_s: float = 2.0, bitstream: Any =
         spec.loader.exec_module(module)
     except ImportError as error:
         raise UserError(
-            f"the PYNQ driver cannot be loaded: {error}", f"run this on the board, or copy {build.folder} there"
+            f"the PYNQ driver cannot be loaded: {error}", f"run this on the board, or copy {folder} there"
         ) from None
-    file = folder / "vivado" / "products" / f"{BITSTREAM}.bit" if bitstream is None else bitstream
-    return module.Accelerator(file, timeout_s=timeout_s)
+    return module
 
 
 DEVICES: dict[str, Any] = {"sim": _Verilated, "hls_sim": _Verilated, "csim": _CSimulated, "pynq": _pynq}
 """What runs an accelerator, by name."""
+
+ENGINE_DEVICES: dict[str, Any] = {"sim": EngineRtlDevice, "csim": EngineCsimDevice, "pynq": _engine_pynq}
+"""What runs a build of the shared engine."""

@@ -52,7 +52,8 @@ def smallest(shape: EngineShape, dense: Bytes) -> Weights:
     beats = shape.word_bytes // shape.axi
     # No word has fewer value beats than its weights fill.
     if shape.mask_beats * words + np.count_nonzero(dense) / shape.axi < beats * words:
-        values = (dense.reshape(words, -1, shape.axi) != 0).sum(axis=1).max(axis=1).astype(np.int64)
+        there = dense.reshape(words, -1, shape.axi) != 0
+        values = there.sum(axis=1, dtype=np.int16).max(axis=1).astype(np.int64)
         if int(values.sum()) < (beats - shape.mask_beats) * words:
             return Weights(pack(shape, dense, values), words, values)
     return Weights(dense, words)
@@ -73,9 +74,10 @@ def pack(shape: EngineShape, dense: Bytes, values: IntArray) -> Bytes:
     beats = np.zeros((int(ends[-1]), shape.axi), dtype=np.uint8)
     masks = np.packbits(there.reshape(words, -1), axis=1, bitorder="little").reshape(words, -1, shape.axi)
     beats[starts[:, None] + np.arange(shape.mask_beats)] = masks
-    word, _, lane = index = np.nonzero(there)
-    rank = there.cumsum(axis=1)[index] - 1
-    beats[starts[word] + shape.mask_beats + rank, lane] = classes[index]
+    rank = there.cumsum(axis=1, dtype=np.int16)
+    found = np.flatnonzero(there)
+    word, lane = found // shape.word_bytes, found % shape.axi
+    beats[starts[word] + shape.mask_beats + rank.reshape(-1)[found] - 1, lane] = dense[found]
     return beats.reshape(-1)
 
 

@@ -68,10 +68,10 @@ def finer(path: Path, images: Path | None, board: Board) -> None:
     rows = {
         "a product a DSP block": interval(lambda folding: folding.pack == 1),
         "several products a DSP block": interval(lambda _: True),
-        "beats filled up, mixtures": interval(lambda _: True, refinement),
+        "sizes that do not divide, mixtures": interval(lambda _: True, refinement),
     }
     bounds = folding_bounds(
-        refinement(every, rows["beats filled up, mixtures"]), usable(board.resources), fixed, vectors(network)
+        refinement(every, rows["sizes that do not divide, mixtures"]), usable(board.resources), fixed, vectors(network)
     )
     rows |= {f"bound: {bound.kind}": bound.interval for bound in bounds}
     print(json.dumps(rows, indent=2))

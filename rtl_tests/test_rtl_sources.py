@@ -22,7 +22,7 @@ ILLEGAL = {
     "fifo": [{"DEPTH": 0}],
     "gearbox": [{"IN_REST": 0}, {"OUT_REST": 4}, {"IN_BEATS": 2}, {"BITS": 0}],
     "width_converter": [{"IN_LANES": 4, "OUT_LANES": 6}, {"BITS": 0}, {"UNIT_STEPS": 4}],
-    "spread": [{"EXTRA": 0}, {"EXTRA": 5}, {"EXTRA": 1}, {"STORED": 3}],
+    "deal": [{"EXTRA": 0}, {"EXTRA": 5}, {"EXTRA": 1}, {"STORED": 3}],
     "window": [{"KERNEL_H": 9, "HEIGHT": 8}, {"PAD_LEFT": 3}, {"PAD_TOP": -1}, {"STRIDE_W": 0}, {"GROUPS": 0}],
     "dense_pe": [
         {"SIMD": 0},

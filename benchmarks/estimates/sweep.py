@@ -114,7 +114,7 @@ def _unit_converter(rng: np.random.Generator) -> Parameters:
     return parameters | {"elements": 2 * unit, "unit": unit}
 
 
-def _spread(rng: np.random.Generator) -> Parameters:
+def _deal(rng: np.random.Generator) -> Parameters:
     lanes, stored = _pick(rng, 1, 2, 4, 9, 18, 25, 50), _pick(rng, 1, 1, 1, 2, 3)
     beats = stored + _pick(rng, 2, 3, 5, 9, 15)
     extra = -(-stored * lanes // (beats - stored))
@@ -574,7 +574,7 @@ DRAWS: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, in
     "resize": (_resize, 6, 0, 2),
     "gearbox": (_gearbox, 14, 0, 6),
     "width_converter": (_width_converter, 16, 8, 8),
-    "spread": (_spread, 7, 0, 4),
+    "deal": (_deal, 7, 0, 4),
     "axis_input": (_axis, 8, 4, 5),
     "axis_output": (_axis, 8, 4, 5),
     "dense_pe": (_dense_pe, 52, 24, 20),

@@ -21,6 +21,7 @@ from admmfpga.blocks import (
     Block,
     Concat,
     CsrPE,
+    Deal,
     DensePE,
     DepthwisePE,
     Fifo,
@@ -31,7 +32,6 @@ from admmfpga.blocks import (
     Port,
     Requantize,
     Resize,
-    Spread,
     StreamFork,
     Threshold,
     WidthConverter,
@@ -85,12 +85,12 @@ def _width_converter(rng: np.random.Generator) -> Iterator[Made]:
         yield _case(block, rng)
 
 
-def _spread(rng: np.random.Generator) -> Iterator[Made]:
+def _deal(rng: np.random.Generator) -> Iterator[Made]:
     # (lanes, extra lanes, stored beats, beats)
     for lanes, extra, stored, beats in [(1, 1, 1, 2), (5, 3, 2, 7), (3, 3, 2, 9), (2, 4, 2, 5), (50, 6, 1, 10)]:
         bits = int(rng.integers(1, 9))
         shape = {"lanes": lanes, "extra": extra, "stored": stored, "beats": beats, "bits": bits, "units": 3}
-        yield _case(Spread(**shape, signed=_signed(rng)), rng)
+        yield _case(Deal(**shape, signed=_signed(rng)), rng)
 
 
 def _max_pool(rng: np.random.Generator) -> Iterator[Made]:
@@ -450,7 +450,7 @@ MAKERS: dict[str, Callable[[np.random.Generator], Iterator[Made]]] = {
     "window": _window,
     "width_converter": _width_converter,
     "gearbox": _gearbox,
-    "spread": _spread,
+    "deal": _deal,
     "dense_pe": _dense_pe,
     "csr_pe": _csr_pe,
     "requantize": _requantize,

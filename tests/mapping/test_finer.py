@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from admmfpga.blocks import Spread, WidthConverter
+from admmfpga.blocks import Deal, WidthConverter
 from admmfpga.mapping import build_design, stream_beats
 from admmfpga.mapping.candidates import FILLED, NEAR, Refinement, candidates, finer_foldings
 from admmfpga.mapping.folding import Folding
@@ -53,8 +53,8 @@ def test_filled_foldings_equal_the_reference(network: Network, data: st.DataObje
 def test_all_kinds_of_filling_are_listed() -> None:
     network = one_layer("window", 5, 6)
     found = list(finer_foldings(network, network.nodes[0]))
-    assert any(5 % one.pe and not one.spread and 24 % one.simd == 0 for one in found)
-    assert any(5 % one.pe == 0 and one.spread for one in found)
+    assert any(5 % one.pe and not one.dealt and 24 % one.simd == 0 for one in found)
+    assert any(5 % one.pe == 0 and one.dealt for one in found)
     assert all(5 % one.pe == 0 or one.lanes_out == 1 for one in found)
     network = one_layer("dense", 6, 7)
     assert any(6 % one.pe == 0 and 7 % one.simd for one in finer_foldings(network, network.nodes[0]))
@@ -86,9 +86,9 @@ def test_what_is_priced_is_what_is_built(kind: str, rows: int, columns: int) -> 
         assert used == c.resources
 
 
-def test_beats_are_spread() -> None:
+def test_beats_are_dealt_out() -> None:
     """Ten beats of 50 lanes as nine of 56."""
-    block = Spread(lanes=50, extra=6, stored=1, beats=10, units=1, bits=8, signed=False)
+    block = Deal(lanes=50, extra=6, stored=1, beats=10, units=1, bits=8, signed=False)
     out = block.execute(np.arange(1, 501).reshape(10, 50), {})
     assert out.shape == (9, 56)
     np.testing.assert_array_equal(out[0], [*range(51, 101), *range(1, 7)])

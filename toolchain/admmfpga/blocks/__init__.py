@@ -8,6 +8,7 @@ from admmfpga.blocks.base import Block, Contents, Join, Port, Resources, Schedul
 from admmfpga.blocks.binary_pe import BinaryPE
 from admmfpga.blocks.concat import Concat
 from admmfpga.blocks.csr_pe import CsrPE
+from admmfpga.blocks.deal import Deal
 from admmfpga.blocks.dense_pe import DensePE
 from admmfpga.blocks.depthwise_pe import DepthwisePE
 from admmfpga.blocks.fifo import Fifo
@@ -18,7 +19,6 @@ from admmfpga.blocks.max_pool import MaxPool
 from admmfpga.blocks.pad import Pad
 from admmfpga.blocks.requantize import Requantize
 from admmfpga.blocks.resize import Resize
-from admmfpga.blocks.spread import Spread
 from admmfpga.blocks.stream_fork import StreamFork
 from admmfpga.blocks.threshold import Threshold
 from admmfpga.blocks.unrolled_pe import UnrolledPE
@@ -32,7 +32,7 @@ BLOCKS: dict[str, type[Block]] = {
         Window,
         WidthConverter,
         Gearbox,
-        Spread,
+        Deal,
         DensePE,
         CsrPE,
         UnrolledPE,
@@ -65,6 +65,7 @@ __all__ = [
     "Concat",
     "Contents",
     "CsrPE",
+    "Deal",
     "DensePE",
     "DepthwisePE",
     "Fifo",
@@ -79,7 +80,6 @@ __all__ = [
     "Resize",
     "Resources",
     "Schedule",
-    "Spread",
     "StreamFork",
     "Threshold",
     "UnrolledPE",

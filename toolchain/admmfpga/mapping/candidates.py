@@ -28,7 +28,7 @@ from admmfpga.mapping import other_layers
 from admmfpga.mapping.folding import Candidate, Folding, divisors, pareto
 from admmfpga.mapping.gather import PADDING, Gather, KeptColumns, all_columns, kept_columns, parts_of
 from admmfpga.mapping.part import Part, between, may_threshold, window_of
-from admmfpga.mapping.parts import filled_columns, gathers_for, is_pointwise, parts, spread_behind
+from admmfpga.mapping.parts import deal_behind, filled_columns, gathers_for, is_pointwise, parts
 from admmfpga.mapping.pixels import PIXELS, able, filled_rows, grouped, spread, spread_window
 from admmfpga.mapping.units import (
     KINDS,
@@ -78,6 +78,9 @@ FINE = 1.1
 FILLED = 1.125
 """Multipliers times steps of foldings that are filled up, as a multiple of the products: beyond it there are others."""
 
+CLEARLY = 0.97
+"""Multipliers of a folding as a share of another one's: with so many it is cheaper, however they are arranged."""
+
 
 Made = MutableMapping[tuple[str, str, str], list[Candidate]]
 """Candidates of a compact network by layer name, kind of PE and FPGA family: they do not depend on the board."""
@@ -113,36 +116,72 @@ class _Columns:
     Attributes:
         steps: of a vector.
         filled: whether some columns of the array have nothing to do in some steps.
+        lanes: of the beats that are brought, and of those that are kept to be dealt out: what it takes in front of the
+            array.
     """
 
     steps: int
     simd: int
     channels: int = 1
-    spread: int = 0
+    lanes: int = 0
+    dealt: int = 0
     filled: bool = False
 
 
+@dataclass(frozen=True)
+class _Shape:
+    """An array for a layer.
+
+    Attributes:
+        steps: of a vector, all rows.
+    """
+
+    pe: int
+    columns: _Columns
+    steps: int
+
+    @property
+    def multipliers(self) -> int:
+        return self.pe * self.columns.simd
+
+
 def finer_foldings(network: Network, node: Node, cycles: range | None = None) -> Iterator[Folding]:
-    """More foldings of a dense PE: row groups, beats or vectors are filled up, or a vector's first beats are spread
-    over the others.
+    """More foldings of a dense PE: row groups, beats or vectors are filled up, or a vector's first beats are dealt
+    out to the others.
 
     Args:
-        cycles: a frame, of those that are wanted: and only such as spend little of the array on what fills up. None:
-            all there are.
+        cycles: a frame, of those that are wanted, and only such as may be worth it. None: all there are.
     """
     if not isinstance(node, Conv | Dense) or (isinstance(node, Conv) and node.depthwise):
         return
     output, rows = network.output_of(node), len(node.weights)
     forms = multiplier_forms(node.matrix, network.input_of(node).dtype)
-    vectors, used = output.elements // output.channels, max(1, int(node.matrix.any(axis=0).sum()))
+    vectors = output.elements // output.channels
     groups = {-(-rows // count): count for count in range(rows, 0, -1)}
-    for columns in _finer_columns(network, node):
-        for pe, count in groups.items():
-            multipliers, steps = pe * columns.simd, count * columns.steps
-            if multipliers > MAX_MULTIPLIERS or not (columns.filled or rows % pe):
-                continue
-            if cycles is None or (vectors * steps in cycles and multipliers * steps <= FILLED * rows * used):
-                yield from _finer_forms(rows, pe, columns, forms)
+    shapes = [
+        _Shape(pe, columns, count * columns.steps)
+        for columns in _finer_columns(network, node)
+        for pe, count in groups.items()
+        if pe * columns.simd <= MAX_MULTIPLIERS and (cycles is None or vectors * count * columns.steps in cycles)
+    ]
+    filled = [shape for shape in shapes if shape.columns.filled or rows % shape.pe]
+    if cycles is not None:
+        filled = list(_worth(filled, shapes, rows * max(1, int(node.matrix.any(axis=0).sum()))))
+    for shape in filled:
+        yield from _finer_forms(rows, shape.pe, shape.columns, forms)
+
+
+def _worth(filled: Sequence[_Shape], shapes: Sequence[_Shape], products: int) -> Iterator[_Shape]:
+    """Those that spend little of the array on what fills up, and that no other shape beats: as fast, with no more in
+    front of it, and the same array or one that is clearly smaller."""
+    rivals = np.array([(one.steps, one.columns.lanes, one.multipliers, one.pe) for one in shapes])
+    for shape in filled:
+        steps, lanes, multipliers, pe = shape.steps, shape.columns.lanes, shape.multipliers, shape.pe
+        near = rivals[(rivals[:, 0] <= steps) & (rivals[:, 1] <= lanes)]
+        same = (near[:, 2] == multipliers) & (near[:, 3] == pe) & ((near[:, 0] < steps) | (near[:, 1] < lanes))
+        beaten = same.any() or (near[:, 2] <= CLEARLY * multipliers).any()
+        if multipliers * steps <= FILLED * products and not beaten:
+            yield shape
 
 
 def _finer_columns(network: Network, node: Conv | Dense) -> Iterator[_Columns]:
@@ -152,7 +191,7 @@ def _finer_columns(network: Network, node: Conv | Dense) -> Iterator[_Columns]:
             for simd in kept.simd(channels):
                 brought = kept.beats(channels, simd)
                 assert brought is not None
-                yield _Columns(brought.columns // simd, simd, channels)
+                yield _Columns(brought.columns // simd, simd, channels, brought.lanes)
         return
     if isinstance(node, Dense) or is_pointwise(node):
         columns = node.matrix.shape[1]
@@ -165,12 +204,13 @@ def _finer_columns(network: Network, node: Conv | Dense) -> Iterator[_Columns]:
         lanes, beats = taps * channels, source.channels // channels
         for simd in parts_of(lanes, FINE):
             if lanes % simd == 0 or every.gathers(channels):
-                yield _Columns(beats * -(-lanes // simd), simd, channels, filled=lanes % simd > 0)
+                yield _Columns(beats * -(-lanes // simd), simd, channels, lanes, filled=lanes % simd > 0)
         for stored in range(1, beats // 2 + 1):
             wide = lanes - (-stored * lanes // (beats - stored))
             for simd in parts_of(wide, FINE):
                 if -(-wide // simd) * simd - lanes <= stored * lanes:
-                    yield _Columns((beats - stored) * -(-wide // simd), simd, channels, stored, filled=True)
+                    steps = (beats - stored) * -(-wide // simd)
+                    yield _Columns(steps, simd, channels, wide + stored * lanes, stored, filled=True)
 
 
 def _finer_forms(rows: int, pe: int, columns: _Columns, forms: Sequence[tuple[bool, int]]) -> Iterator[Folding]:
@@ -178,7 +218,7 @@ def _finer_forms(rows: int, pe: int, columns: _Columns, forms: Sequence[tuple[bo
         if pe % pack == 0:
             for weight_block_ram in (True, False):
                 folding = Folding(
-                    pe, columns.simd, columns.channels, use_dsp, weight_block_ram, pack=pack, spread=columns.spread
+                    pe, columns.simd, columns.channels, use_dsp, weight_block_ram, pack=pack, dealt=columns.dealt
                 )
                 # What fills a row group up is dropped on the way to fewer rows at a time.
                 found = narrowed(folding, columns.simd * columns.steps, rows) if rows % pe else folding
@@ -704,10 +744,10 @@ def _refold(
         if blocks:
             blocks.extend(between(blocks[-1], block))
         blocks.append(block)
-        if isinstance(block, Window) and folding.spread:
-            spread = spread_behind(block, folding)
-            columns = spread.sink.lanes * (spread.beats - spread.stored)
-            blocks.append(spread)
+        if isinstance(block, Window) and folding.dealt:
+            deal = deal_behind(block, folding)
+            columns = deal.sink.lanes * (deal.beats - deal.stored)
+            blocks.append(deal)
     return blocks
 
 

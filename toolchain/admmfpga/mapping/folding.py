@@ -35,7 +35,7 @@ class Folding:
         together: results beside each other that the PE computes at a time where only the window unit takes several
             pixels (`pixels.spread_window`); 0: all of them, on the grouped form.
         lanes_out: rows that are requantized at a time, a divisor of `pe`; None: as many as the PE gives.
-        spread: beats of each of the window unit's vectors that are spread over the others, see `blocks.Spread`.
+        dealt: beats of each of the window unit's vectors that are dealt out to the others, see `blocks.Deal`.
     """
 
     pe: int = 1
@@ -52,7 +52,7 @@ class Folding:
     pixels: int = 1
     together: int = 0
     lanes_out: int | None = None
-    spread: int = 0
+    dealt: int = 0
 
     @property
     def vectors(self) -> int:

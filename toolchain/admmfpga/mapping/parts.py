@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from admmfpga.blocks import Spread, Window
+from admmfpga.blocks import Deal, Window
 from admmfpga.mapping import other_layers
 from admmfpga.mapping.folding import Folding
 from admmfpga.mapping.gather import PADDING, Gather, KeptColumns, all_columns, balanced, kept_columns
@@ -49,19 +49,19 @@ def _conv(node: Conv, source: Tensor, output: Tensor, folding: Folding, budget: 
         return _matrix(node, node.matrix, source, positions, folding, budget)
     matrix = by_channel_groups(node.matrix, node.kernel, window.groups)
     brought = [Part("window", window, {})]
-    if folding.spread:
-        spread = spread_behind(window, folding)
-        brought.append(Part("spread", spread, {}))
-        matrix = in_order(matrix, spread.order())
+    if folding.dealt:
+        deal = deal_behind(window, folding)
+        brought.append(Part("deal", deal, {}))
+        matrix = in_order(matrix, deal.order())
     return [*brought, *_matrix(node, matrix, source, positions, folding, budget)]
 
 
-def spread_behind(window: Window, folding: Folding) -> Spread:
-    """What spreads some of a window unit's beats over the others, in beats that SIMD divides."""
-    lanes, beats, stored = window.sink.lanes, window.groups, folding.spread
+def deal_behind(window: Window, folding: Folding) -> Deal:
+    """What deals out some of a window unit's beats to the others, in beats that SIMD divides."""
+    lanes, beats, stored = window.sink.lanes, window.groups, folding.dealt
     wide = lanes - (-stored * lanes // (beats - stored))
     rows, columns = window.positions
-    return Spread(
+    return Deal(
         lanes=lanes,
         extra=-(-wide // folding.simd) * folding.simd - lanes,
         stored=stored,
@@ -169,9 +169,9 @@ def stream_order(node: Conv | Dense, source: Tensor, folding: Folding) -> Callab
         return gather_of(node, kept, folding).compact
     if isinstance(node, Conv) and not is_pointwise(node):
         groups = source.channels // folding.channels
-        if folding.spread:
+        if folding.dealt:
             window = window_of(source, node.kernel, node.strides, node.pads, node.pad_value, folding.channels)
-            order = spread_behind(window, folding).order()
+            order = deal_behind(window, folding).order()
             return lambda matrix: in_order(by_channel_groups(matrix, node.kernel, groups), order)
         return lambda matrix: by_channel_groups(matrix, node.kernel, groups)
     return lambda matrix: matrix
@@ -181,7 +181,7 @@ def filled_columns(node: Node, folding: Folding) -> KeptColumns | None:
     """All columns as if they were kept ones, where SIMD does not divide what the window unit brings and beats have to
     be filled up; None where it does.
     """
-    if not isinstance(node, Conv) or is_pointwise(node) or folding.kind != "dense" or folding.spread:
+    if not isinstance(node, Conv) or is_pointwise(node) or folding.kind != "dense" or folding.dealt:
         return None
     taps = node.kernel[0] * node.kernel[1]
     return all_columns(taps, node.weights.shape[-1]) if taps * folding.channels % folding.simd else None

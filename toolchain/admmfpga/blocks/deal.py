@@ -1,8 +1,8 @@
-"""Spread: fewer and wider beats of the same elements, in another order.
+"""Deal: fewer and wider beats of the same elements, in another order.
 
-A unit is a vector of `beats` beats. The first `stored` of them are kept, and leave in `extra` lanes beside the others.
-A PE whose columns come in that order has SIMD that no whole number of beats would give: beats of 50 lanes, ten a
-vector, become nine of 56.
+A unit is a vector of `beats` beats. The first `stored` of them are kept and dealt out to the others, each of which has
+`extra` lanes for that. A PE whose columns come in that order has SIMD that no whole number of beats would give: beats
+of 50 lanes, ten a vector, become nine of 56.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from admmfpga.network import IntArray
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spread(Block):
+class Deal(Block):
     """`units` a frame, each of `beats` beats of `lanes`.
 
     Attributes:
@@ -26,7 +26,7 @@ class Spread(Block):
         extra: lanes of an output beat that carry what was stored; zeros where nothing is left of it.
     """
 
-    stem: ClassVar[str] = "spread"
+    stem: ClassVar[str] = "deal"
     lanes: int
     extra: int
     stored: int
@@ -79,8 +79,8 @@ class Spread(Block):
     def core_terms(self) -> Terms:
         kept, beat = self.stored * self.source.width, counter_terms(self.beats)
         return Terms(
-            # What is stored is loaded or moves on; nothing follows the last lanes.
-            lut={"control": 1, **beat, "select_bits": kept - self.extra * self.bits},
+            # What is stored moves by a beat or by the extra lanes; nothing follows the last ones.
+            lut={"control": 1, **beat, "select_bits": (kept - self.extra * self.bits) * (self.extra != self.lanes)},
             ff={"kept_bits": kept, "counter_bits": beat["counter_bits"]},
         )
 

@@ -1,9 +1,9 @@
-"""spread: one stored beat and several, extra lanes that end even and that end in zeros, all output FIFOs."""
+"""deal: one stored beat and several, extra lanes that end even and that end in zeros, all output FIFOs."""
 
 import cocotb
 
 import bench
-from admmfpga.blocks import Spread
+from admmfpga.blocks import Deal
 
 SHAPES = [
     # lanes, extra, stored, beats, bits
@@ -21,7 +21,7 @@ def _cases():
     cases = {}
     for index, (lanes, extra, stored, beats, bits) in enumerate(SHAPES):
         for depth in (2, (1, 3, 70, 66, 4)[index % 5]):
-            block = Spread(
+            block = Deal(
                 lanes=lanes,
                 extra=extra,
                 stored=stored,
@@ -45,5 +45,5 @@ async def streams(dut, scenario):
     await bench.TB(dut, CASES).check(1, *bench.SCENARIOS[scenario])
 
 
-def test_spread():
-    bench.simulate("test_spread", CASES)
+def test_deal():
+    bench.simulate("test_deal", CASES)

@@ -3,7 +3,7 @@
 // Stored elements leave in their order, EXTRA with each of the other beats; zeros follow them.
 `default_nettype none
 
-module spread #(
+module deal #(
     // Lanes of an input beat, and how many more an output beat has, at most those stored.
     parameter int LANES = 4,
     parameter int EXTRA = 2,
@@ -27,10 +27,10 @@ module spread #(
 );
 
   if (LANES < 1 || BITS < 1 || EXTRA < 1 || EXTRA > STORED * LANES) begin : g_illegal_size
-    $fatal(1, "spread: LANES, BITS and EXTRA must be positive, EXTRA no more than are stored");
+    $fatal(1, "deal: LANES, BITS and EXTRA must be positive, EXTRA no more than are stored");
   end
   if (STORED < 1 || BEATS <= STORED || STORED * LANES > (BEATS - STORED) * EXTRA) begin : g_illegal_beats
-    $fatal(1, "spread: what STORED beats hold must fit beside the other beats");
+    $fatal(1, "deal: what STORED beats hold must fit beside the other beats");
   end
 
   localparam int WIDTH = LANES * BITS;

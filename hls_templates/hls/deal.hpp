@@ -1,13 +1,13 @@
-// Spread: the first STORED beats of a unit in extra lanes beside the others. One call, one frame.
-#ifndef ADMMFPGA_SPREAD_HPP
-#define ADMMFPGA_SPREAD_HPP
+// Deal: the first STORED beats of a unit dealt out to extra lanes beside the others. One call, one frame.
+#ifndef ADMMFPGA_DEAL_HPP
+#define ADMMFPGA_DEAL_HPP
 
 #include <ap_int.h>
 #include <hls_stream.h>
 
 // P: LANES, EXTRA, STORED, BEATS, BITS, UNITS.
 template <class P>
-void spread(hls::stream<ap_uint<P::LANES * P::BITS> >& in,
+void deal(hls::stream<ap_uint<P::LANES * P::BITS> >& in,
             hls::stream<ap_uint<(P::LANES + P::EXTRA) * P::BITS> >& out) {
   const int WIDTH = P::LANES * P::BITS, EXTRA_WIDTH = P::EXTRA * P::BITS, STORE_WIDTH = P::STORED * WIDTH;
   ap_uint<STORE_WIDTH> store = 0;

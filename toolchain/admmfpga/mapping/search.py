@@ -65,11 +65,13 @@ class Answer:
         choice: the cheapest that fits; if nothing does, the one nearest to it; None if some layer cannot keep up.
         fits: whether `choice` does.
         decided: False if nothing was found and nothing was proven.
+        searched: whether branch and bound looked for the cheapest, so that nothing is gained by asking again.
     """
 
     choice: Choice | None
     fits: bool
     decided: bool = True
+    searched: bool = False
 
 
 def cheapest(
@@ -92,10 +94,11 @@ def cheapest(
         return Answer(None, False)
     near = exchanges(able, limit, fixed)
     fits, decided = not any(exceeded(near.resources, limit)), True
-    if prove or not fits:
+    searched = prove or not fits
+    if searched:
         found, decided = _program(able, limit, fixed, near if fits else None)
         near, fits = found or near, found is not None
-    return Answer(_with_cycles(near, layers), fits, decided)
+    return Answer(_with_cycles(near, layers), fits, decided, searched)
 
 
 def _with_cycles(choice: Choice, layers: Mapping[str, Sequence[Candidate]]) -> Choice:
@@ -278,6 +281,7 @@ def _fold(
     if not answer.fits:
         raise does_not_fit(answer.choice, limit, board, "the slowest folding is too large already")
     best, refuted = answer.choice, -1
+    settled = intervals[-1] if answer.searched else None
     low, high = 0, len(intervals) - 1
     while bound is not None and low < high and intervals[low] < bound.interval:
         refuted, low = low, low + 1
@@ -287,14 +291,16 @@ def _fold(
         if answer.fits:
             assert answer.choice is not None
             best, high = answer.choice, middle
+            settled = intervals[middle] if answer.searched else None
         else:
             low = middle + 1
             refuted = middle if answer.decided else refuted
     # Layers faster than the bottleneck need not be: the cheapest at the interval really reached.
     reached = max(best.interval, floor)
-    answer = cheapest(layers, reached, limit, fixed)
-    if answer.choice is not None and answer.fits:
-        best = answer.choice
+    if settled != reached:
+        answer = cheapest(layers, reached, limit, fixed)
+        if answer.choice is not None and answer.fits:
+            best = answer.choice
     return Choice(best.candidates, best.resources, min(intervals[refuted + 1], reached), best.price_gap)
 
 

@@ -1,6 +1,6 @@
 """Fits the LUT and FF model to the sweep's results and writes a family's coefficients into the package.
 
-python benchmarks/estimates/fit.py [--family xc7]
+python benchmarks/estimates/fit.py [--family xc7] [--block STEM ...]
 
 One linear model a block and resource: sum of coefficient x structural term, coefficients not negative. A block's model
 explains what is left when its output FIFO, memories and multipliers, which have models of their own, are taken off.
@@ -104,19 +104,21 @@ def fit_stem(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 @click.command()
 @click.option("--family", type=click.Choice(list(FAMILIES)), default="xc7", show_default=True)
-def main(family: str) -> None:
+@click.option("--block", "blocks", type=click.Choice(ORDER), multiple=True, help="Fit only these, keep the others.")
+def main(family: str, blocks: tuple[str, ...]) -> None:
     """Fit and write the coefficients of a family; print them."""
     with using(family):
-        _fit(family)
+        _fit(family, blocks)
 
 
-def _fit(family: str) -> None:
+def _fit(family: str, blocks: Sequence[str]) -> None:
     raw = read_raw(HERE / f"raw_{family}.json")
     # The model reads the very dictionary that is being filled: parts come before the blocks that hold them.
     found = calibration(family)
     found |= {"tool": raw["tool"], "version": raw["version"], "flow": raw["flow"], "family": family}
-    found["coefficients"] = {}
-    for stem in FITTED.get(family, ORDER):
+    if not blocks:
+        found["coefficients"] = {}
+    for stem in blocks or FITTED.get(family, ORDER):
         rows = [row for row in raw["runs"] if row["stem"] == stem and row["part"] == "fit"]
         if not rows:
             # The other family's serve, see `costs`.

@@ -572,7 +572,7 @@ DRAWS: dict[str, tuple[Callable[[np.random.Generator], Parameters], int, int, in
     "lookup": (_lookup, 6, 0, 2),
     "pad": (_pad, 6, 0, 2),
     "resize": (_resize, 6, 0, 2),
-    "gearbox": (_gearbox, 14, 0, 6),
+    "gearbox": (_gearbox, 14, 12, 0),
     "width_converter": (_width_converter, 16, 8, 8),
     "deal": (_deal, 7, 0, 4),
     "axis_input": (_axis, 8, 4, 5),
@@ -593,6 +593,7 @@ MORE: tuple[tuple[str, Callable[[np.random.Generator], Parameters], tuple[int, i
     ("width_converter", _unit_converter, (4, 0, 4), 500),
     ("dense_pe", _filled_dense_pe, (0, 0, 4), 900),
     ("csr_pe", _packed_csr_pe, (8, 0, 4), 500),
+    ("gearbox", _gearbox, (0, 0, 6), 500),
     ("lookup", _channel_lookup, (4, 0, 0), 500),
 )
 """Configurations that the draws above seldom or never give: stem, how to draw, how many, first seed beyond `SEEDS`."""

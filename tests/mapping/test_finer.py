@@ -14,7 +14,8 @@ from admmfpga.mapping import build_design, stream_beats
 from admmfpga.mapping.candidates import FILLED, NEAR, Refinement, candidates, finer_foldings
 from admmfpga.mapping.folding import Folding
 from admmfpga.mapping.lowering import axis_formats, lower
-from admmfpga.network import IntType, Network
+from admmfpga.mapping.parts import stream_order
+from admmfpga.network import Conv, Dense, IntType, Network
 from admmfpga.network.reference import run
 from made import NetworkMaker, random_frames
 
@@ -27,16 +28,32 @@ def one_layer(kind: str, rows: int, columns: int) -> Network:
     if kind == "dense":
         return NetworkMaker((columns,), TYPE, rng).dense(rows).done()
     kernel = (1, 1) if kind == "pointwise" else (2, 2)
-    return NetworkMaker((3, 3, columns), TYPE, rng).conv(rows, kernel).done()
+    network = NetworkMaker((3, 3, columns), TYPE, rng).conv(rows, kernel).done()
+    if kind == "pruned":
+        # A kept column in four; the window unit gathers.
+        (node,) = network.nodes
+        assert isinstance(node, Conv)
+        kept = np.arange(node.weights[0].size).reshape(node.weights[0].shape) % 4 == 0
+        network = replace(network, nodes=[replace(node, weights=node.weights * kept)])
+    return network
 
 
 layers = st.builds(
-    one_layer, st.sampled_from(["dense", "pointwise", "window"]), st.integers(2, 9), st.sampled_from([4, 6, 7, 12])
+    one_layer,
+    st.sampled_from(["dense", "pointwise", "window", "pruned"]),
+    st.integers(2, 9),
+    st.sampled_from([4, 6, 7, 12]),
 )
 
 
 def check(network: Network, folding: Folding) -> None:
-    design = build_design(network, {network.nodes[0].name: folding})
+    (node,) = network.nodes
+    assert isinstance(node, Conv | Dense)
+    design = build_design(network, {node.name: folding})
+    # What a reload would bring is what is there.
+    order = stream_order(node, network.input_of(node), folding)
+    (matrix,) = (stage.contents["matrix"] for stage in design.stages if "matrix" in stage.contents)
+    np.testing.assert_array_equal(order(node.matrix), matrix)
     frames = random_frames(network, 2, np.random.default_rng(1))
     for frame, expected in zip(frames, run(network, frames), strict=True):
         np.testing.assert_array_equal(stream_beats(design, frame)["m_axis"].ravel(), expected.ravel())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from admmfpga.blocks import Deal, WidthConverter
 from admmfpga.mapping import build_design, stream_beats
-from admmfpga.mapping.candidates import FILLED, NEAR, Refinement, candidates, finer_foldings
+from admmfpga.mapping.candidates import FILLED, NEAR, Refinement, candidates, candidates_by_kind, finer_foldings
 from admmfpga.mapping.folding import Folding
 from admmfpga.mapping.lowering import axis_formats, lower
 from admmfpga.mapping.parts import stream_order
@@ -133,3 +133,17 @@ def test_units_end_within_a_wide_beat(narrow: int, ratio: int, whole: int, data:
             block.beats_out,
             block.cycles,
         )
+
+
+def test_arrays_of_other_kinds_are_not_mistaken_for_each_other() -> None:
+    """Foldings of a dense PE cost what they cost, also after a search among those without multipliers."""
+    network = NetworkMaker((30,), TYPE, np.random.default_rng(0)).dense(48).done()
+    (node,) = network.nodes
+    assert isinstance(node, Dense)
+    network = replace(network, nodes=[replace(node, weights=np.where(node.weights < 0, -1, 1))])
+    by = candidates_by_kind(network, network.nodes[0])
+    for interval in (24, 48, 96):
+        refinement = Refinement(network)
+        refinement({node.name: by["binary"]}, interval)
+        found = refinement({node.name: by["dense"]}, interval)
+        assert found == Refinement(network)({node.name: by["dense"]}, interval)

@@ -394,7 +394,7 @@ class Refinement:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._nodes = {node.name: node for node in network.nodes}
-        self._arrays: dict[tuple[str, int, bool], _Arrays] = {}
+        self._arrays: dict[tuple[str, str, int, bool], _Arrays] = {}
         self._made: dict[tuple[str, Folding], list[Candidate]] = {}
         self._filled: dict[tuple[str, Folding], list[Candidate]] = {}
         self._wider: dict[tuple[str, str, int], list[Candidate]] = {}
@@ -446,7 +446,7 @@ class Refinement:
         return [self._array(name, folding).candidate(replace(folding, lanes_out=None))]
 
     def _array(self, name: str, folding: Folding) -> _Arrays:
-        key = name, folding.pixels, folding.thresholds
+        key = name, folding.kind, folding.pixels, folding.thresholds
         if key not in self._arrays:
             before = self._before(name, folding.pixels)
             self._arrays[key] = _Arrays(*self._of(name, folding.pixels), folding.kind, folding.thresholds, before)

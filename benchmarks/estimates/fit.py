@@ -16,7 +16,7 @@ from typing import Any
 import click
 import numpy as np
 import numpy.typing as npt
-from sweep import HERE, Parameters, block_of, read_raw, used
+from sweep import HERE, WHOLE, Parameters, block_of, read_raw, used
 from table import compare, summary
 
 from admmfpga.atomic import atomic_write
@@ -29,11 +29,6 @@ from admmfpga.blocks.matrix_unit import multiplier_terms
 Floats = npt.NDArray[np.float64]
 ORDER = ("fifo", "rom", "multiplier", "axi_lite_control", *(stem for stem in BLOCKS if stem != "fifo"))
 """Parts before the blocks that hold them."""
-
-
-FITTED = {"xcup": ("requantize", "add")}
-"""Families of which only some blocks are fitted: UltraScale+ has the LUTs of xc7, whose coefficients serve, but Yosys
-leaves registers and adders outside its DSP blocks."""
 
 
 def non_negative_least_squares(matrix: Floats, target: Floats) -> Floats:
@@ -118,7 +113,7 @@ def _fit(family: str, blocks: Sequence[str]) -> None:
     found |= {"tool": raw["tool"], "version": raw["version"], "flow": raw["flow"], "family": family}
     if not blocks:
         found["coefficients"] = {}
-    for stem in blocks or FITTED.get(family, ORDER):
+    for stem in blocks or WHOLE.get(family, ORDER):
         rows = [row for row in raw["runs"] if row["stem"] == stem and row["part"] == "fit"]
         if not rows:
             # The other family's serve, see `costs`.

@@ -607,7 +607,8 @@ and joined the fit then; after the third one only configurations whose result is
 THINNED = {"xcup": 3}
 """Families of which only some configurations are synthesized: every third one."""
 WHOLE = {"xcup": ("requantize", "add")}
-"""Blocks of which all are, for they are fitted (`fit.py`)."""
+"""Families of which only these blocks are fitted (`fit.py`), and all of their configurations synthesized. UltraScale+
+has the LUTs of xc7, whose coefficients serve, but Yosys leaves registers and adders outside its DSP blocks."""
 
 
 def runs(family: str = "xc7") -> Iterator[Run]:

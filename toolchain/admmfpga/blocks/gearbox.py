@@ -18,8 +18,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from admmfpga.blocks.base import Block, Contents, Port, Schedule, counter_terms
+from admmfpga.blocks.base import Contents, Schedule, counter_terms
 from admmfpga.blocks.calibration import Terms
+from admmfpga.blocks.width_converter import LaneConverter
 from admmfpga.network import IntArray
 
 
@@ -39,7 +40,7 @@ class Side:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gearbox(Block):
+class Gearbox(LaneConverter):
     """`rows` rows of `row` codes a frame.
 
     Attributes:
@@ -48,10 +49,6 @@ class Gearbox(Block):
     """
 
     stem: ClassVar[str] = "gearbox"
-    in_lanes: int
-    out_lanes: int
-    bits: int
-    signed: bool
     row: int
     rows: int
     in_filled: bool = False
@@ -61,18 +58,6 @@ class Gearbox(Block):
     def __post_init__(self) -> None:
         for lanes, filled in ((self.in_lanes, self.in_filled), (self.out_lanes, self.out_filled)):
             assert filled or self.row * self.rows % lanes == 0, self
-
-    @property
-    def source(self) -> Port:
-        return Port(self.in_lanes, self.bits, self.signed)
-
-    @property
-    def sink(self) -> Port:
-        return Port(self.out_lanes, self.bits, self.signed)
-
-    @property
-    def core_latency(self) -> int:
-        return 0
 
     @property
     def sides(self) -> tuple[Side, Side]:

@@ -17,26 +17,13 @@ from admmfpga.network import IntArray
 
 
 @dataclass(frozen=True, kw_only=True)
-class WidthConverter(Block):
-    """`in_lanes` to `out_lanes`; one is a multiple of the other. `elements` a frame, in stream order.
+class LaneConverter(Block):
+    """A block that gives what it takes in beats of another number of lanes, in the step in which it has them."""
 
-    Attributes:
-        unit: elements, a multiple of the narrower beat's lanes; 0: wide beats are full.
-    """
-
-    stem: ClassVar[str] = "width_converter"
     in_lanes: int
     out_lanes: int
     bits: int
     signed: bool
-    elements: int
-    unit: int = 0
-
-    def __post_init__(self) -> None:
-        wide, narrow = max(self.in_lanes, self.out_lanes), min(self.in_lanes, self.out_lanes)
-        assert wide % narrow == 0, self
-        assert self.elements % (self.unit or wide) == 0, self
-        assert self.unit == 0 or (self.unit % narrow == 0 and self.unit % wide and self.unit > wide), self
 
     @property
     def source(self) -> Port:
@@ -49,6 +36,25 @@ class WidthConverter(Block):
     @property
     def core_latency(self) -> int:
         return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WidthConverter(LaneConverter):
+    """`in_lanes` to `out_lanes`; one is a multiple of the other. `elements` a frame, in stream order.
+
+    Attributes:
+        unit: elements, a multiple of the narrower beat's lanes; 0: wide beats are full.
+    """
+
+    stem: ClassVar[str] = "width_converter"
+    elements: int
+    unit: int = 0
+
+    def __post_init__(self) -> None:
+        wide, narrow = max(self.in_lanes, self.out_lanes), min(self.in_lanes, self.out_lanes)
+        assert wide % narrow == 0, self
+        assert self.elements % (self.unit or wide) == 0, self
+        assert self.unit == 0 or (self.unit % narrow == 0 and self.unit % wide and self.unit > wide), self
 
     @property
     def cycles(self) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -410,7 +411,7 @@ class Stage:
         return {"optimizer": self.optimizer.state_dict()}
 
 
-class AdmmStage(Stage):
+class AdmmStage(Stage, ABC):
     """ADMM towards sets that the subclasses give.
 
     Attributes:
@@ -423,8 +424,9 @@ class AdmmStage(Stage):
         super().__init__(name, options.iterations * options.epochs, options.learning_rate)
         self.options = options
 
+    @abstractmethod
     def sets(self, run: Run) -> dict[str, tuple[ConstraintSet, ...]]:
-        raise NotImplementedError
+        """Constraint sets by layer."""
 
     def begin(self, run: Run) -> None:
         super().begin(run)
